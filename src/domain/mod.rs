@@ -1,0 +1,40 @@
+//! The nouns of the service: values that are valid by construction, without I/O, clock, log or SQL.
+//!
+//! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
+
+mod address;
+mod cve;
+mod endpoint;
+mod facts;
+mod failure;
+mod ids;
+mod integration;
+mod label;
+mod ledger;
+mod policy;
+mod rating;
+mod run;
+mod score;
+mod secret;
+mod time;
+
+pub use address::{Address, AddressProblem};
+pub use cve::{CveId, RankedCve};
+pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
+pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
+pub use failure::{Failure, FailureKind};
+pub use ids::{AuditId, IntegrationId, ReportId, ReportRunId, RunId};
+pub use integration::{
+    Integration, IntegrationName, IntegrationSettings, NameError, SettingsTag, UpdateInterval,
+    UpdateIntervalError, WizConnection, WizCredentials,
+};
+pub use label::{Context, LabelRecord, LabelTextError, Labels, Pair};
+pub use ledger::{Change, LedgerEntry, WantedAddress};
+pub use policy::{AssetType, Policy, RowCountRule};
+pub use rating::Rating;
+pub use run::{
+    Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger, Verdict, Warning,
+};
+pub use score::Score;
+pub use secret::{BearerToken, ClientSecret, SharedSecret};
+pub use time::Timestamp;

@@ -1,0 +1,92 @@
+//! Tasks and their end: everything that runs beside the caller is started here, and shutdown waits for it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// Starts tasks and ends them: first softly (a token that every task watches), then by dropping what is left.
+/// Cheap to clone; clones share the tasks.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+    hard: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Shutdown {
+    /// A group without tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The token that tells tasks to come to an end.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Starts a task in the present span. It is dropped where it stands when it outlives the time of [`Shutdown::finish`].
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let hard = self.hard.clone();
+        let task = async move { hard.run_until_cancelled_owned(task).await.unwrap_or_default() };
+        self.tracker.spawn(task.in_current_span());
+    }
+
+    /// Starts a task that the service cannot do without: when it ends, the service comes to an end too.
+    pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let token = self.token();
+        self.spawn(async move {
+            let ended = token.clone().drop_guard();
+            task.await;
+            if !token.is_cancelled() {
+                tracing::error!(task = name, "a vital task ended; shutting down");
+            }
+            drop(ended);
+        });
+    }
+
+    /// Asks all tasks to come to an end.
+    pub fn begin(&self) {
+        self.token.cancel();
+    }
+
+    /// Asks all tasks to come to an end and waits for them; after `patience` drops those that are left.
+    /// Returns whether all ended by themselves.
+    pub async fn finish(&self, patience: Duration) -> bool {
+        self.begin();
+        self.tracker.close();
+        let in_time = tokio::time::timeout(patience, self.tracker.wait()).await.is_ok();
+        if !in_time {
+            self.hard.cancel();
+            self.tracker.wait().await;
+        }
+        in_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_that_listen_end_softly_and_the_others_are_dropped() {
+        let shutdown = Shutdown::new();
+        let token = shutdown.token();
+        shutdown.spawn(async move { token.cancelled().await });
+        assert!(shutdown.finish(Duration::from_secs(60)).await);
+
+        let shutdown = Shutdown::new();
+        shutdown.spawn(std::future::pending());
+        assert!(!shutdown.finish(Duration::ZERO).await);
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_or_panics_takes_the_others_down() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn_vital("test", async {});
+        shutdown.token().cancelled().await;
+        assert!(shutdown.finish(Duration::from_secs(60)).await);
+    }
+}
