@@ -124,10 +124,10 @@ mod tests {
     #[tokio::test]
     async fn a_leap_of_the_clock_wakes_who_sleeps() {
         let clock = Clock::test(Timestamp::from_millis(0), 1);
-        let sleeper = clock.sleep(Duration::from_secs(86_400));
+        let sleeper = clock.sleep(Duration::from_hours(24));
         tokio::pin!(sleeper);
         assert!(futures_util::poll!(sleeper.as_mut()).is_pending());
-        clock.advance(Duration::from_secs(86_400));
+        clock.advance(Duration::from_hours(24));
         sleeper.await;
         assert!(clock.now() >= Timestamp::from_millis(86_400_000));
     }

@@ -75,7 +75,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let token = shutdown.token();
         shutdown.spawn(async move { token.cancelled().await });
-        assert!(shutdown.finish(Duration::from_secs(60)).await);
+        assert!(shutdown.finish(Duration::from_mins(1)).await);
 
         let shutdown = Shutdown::new();
         shutdown.spawn(std::future::pending());
@@ -87,6 +87,6 @@ mod tests {
         let shutdown = Shutdown::new();
         shutdown.spawn_vital("test", async {});
         shutdown.token().cancelled().await;
-        assert!(shutdown.finish(Duration::from_secs(60)).await);
+        assert!(shutdown.finish(Duration::from_mins(1)).await);
     }
 }

@@ -11,12 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The first millisecond of year 1, and that of the last day but one of year 9999: RFC 3339 can write what lies
+    /// between them.
+    const BOUNDS_MS: (i64, i64) = (-62_135_596_800_000, 253_402_128_000_000);
+
     /// The time of so many milliseconds since 1970 UTC. Times outside of years 1 to 9999 become their nearest end.
     pub fn from_millis(epoch_ms: i64) -> Self {
-        Self(epoch_ms.clamp(
-            jiff::Timestamp::MIN.as_millisecond(),
-            jiff::Timestamp::MAX.as_millisecond(),
-        ))
+        Self(epoch_ms.clamp(Self::BOUNDS_MS.0, Self::BOUNDS_MS.1))
     }
 
     /// Milliseconds since 1970 UTC.
