@@ -69,3 +69,10 @@ pub struct AddressFacts {
     /// The union of the assets' CVEs, each once with its best rank, the highest [`MAX_CVES_PER_ADDRESS`], sorted.
     pub cves: Vec<RankedCve>,
 }
+
+impl AddressFacts {
+    /// How many pairs these facts want: the count always, the others where there is something to say.
+    pub const fn pairs(&self) -> u64 {
+        1 + self.score.is_some() as u64 + self.rating.is_some() as u64 + !self.cves.is_empty() as u64
+    }
+}

@@ -33,7 +33,8 @@ pub use ledger::{Change, LedgerEntry, WantedAddress};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use run::{
-    Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger, Verdict, Warning,
+    Cancellation, Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger,
+    Verdict, Warning,
 };
 pub use score::Score;
 pub use secret::{BearerToken, ClientSecret, SharedSecret};

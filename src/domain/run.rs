@@ -212,6 +212,16 @@ impl Warning {
     }
 }
 
+/// By whom and why a run was told to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cancellation {
+    /// The name of the key that did it.
+    pub user: String,
+    /// Why; `edited` when the integration was changed to point elsewhere.
+    #[schema(example = "edited")]
+    pub reason: String,
+}
+
 /// The whole record of a run, as answers carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunRecord {
@@ -241,8 +251,10 @@ pub struct RunRecord {
     pub skipped: Skipped,
     /// What a person should know of.
     pub warnings: Vec<Warning>,
-    /// Why it failed or was cancelled; while it is under way: why the last attempt ended. Else null.
+    /// Why it failed; while it is under way: why the last attempt ended. Else null.
     pub failure: Option<Failure>,
+    /// By whom and why it was told to end; null when it was not.
+    pub cancellation: Option<Cancellation>,
     /// Who approved what it applies; null but for an approval.
     pub approved_by: Option<String>,
     /// When it was asked for.

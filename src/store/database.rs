@@ -1,0 +1,170 @@
+//! Opening the database, and the two ways into it: many readers, one writer.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, SqlitePool as Pool, Transaction};
+
+use super::{Keyring, StoreError};
+
+/// Every migration, in order. A test walks them; what is listed here is never edited again.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+
+/// The first SQLite without the bug that can corrupt a database when its WAL is reset, as `major * 10⁶ + minor * 10³ + patch`.
+const MIN_SQLITE: i64 = 3_051_003;
+
+/// Readers beside the writer: enough for the API on two cores while a run reads its plan.
+const READERS: u32 = 4;
+
+/// How long a connection waits for another process's lock, a backup's for instance.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The service's database. Cheap to clone; clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) readers: Pool,
+    writer: Pool,
+    pub(super) keyring: Arc<Keyring>,
+}
+
+impl Store {
+    /// Opens the database of a URL (`sqlite://wiz-context.db`), makes it where there is none, and brings it up to date.
+    ///
+    /// # Errors
+    /// When the URL is none of SQLite's, the file cannot be used, its migrations are not a beginning of this version's
+    /// (a newer version wrote it), or SQLite is too old.
+    pub async fn open(url: &str, keyring: Keyring) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode this survives a crash of the process at any point; a power cut may lose the last commits but
+            // not the order, and a run is repeatable from any earlier state.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("temp_store", "MEMORY");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
+        check_version(&writer).await?;
+        migrator().run(&writer).await?;
+        let reading = options.read_only(true).create_if_missing(false);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(reading)
+            .await?;
+        Ok(Self {
+            readers,
+            writer,
+            keyring: Arc::new(keyring),
+        })
+    }
+
+    /// The path of the database file that a URL names; `None` when it names none of SQLite's.
+    pub fn path_of(url: &str) -> Option<std::path::PathBuf> {
+        SqliteConnectOptions::from_str(url)
+            .ok()
+            .map(|options| Path::to_path_buf(options.get_filename()))
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM installation")
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(())
+    }
+
+    /// Closes all connections, so that SQLite folds the WAL into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// Begins a transaction that may write. It takes the write lock at once: one that reads first and writes later could
+    /// otherwise fail in the middle.
+    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Begins a transaction that reads one state of the database.
+    pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+        Migration::new(
+            *version,
+            (*name).into(),
+            MigrationType::Simple,
+            sqlx::SqlStr::from_static(sql),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(pool)
+        .await?;
+    let number = version
+        .split('.')
+        .try_fold(0, |sum: i64, part| Some(sum * 1000 + part.parse::<i64>().ok()?));
+    if number.is_some_and(|number| number >= MIN_SQLITE) {
+        Ok(())
+    } else {
+        Err(StoreError::SqliteTooOld(version))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A store in a folder of its own, which lives as long as the test.
+    pub(in crate::store) async fn store() -> (Store, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        let keyring = Keyring::read(&Keyring::generate()).unwrap();
+        (Store::open(&url, keyring).await.unwrap(), folder)
+    }
+
+    #[tokio::test]
+    async fn opening_twice_keeps_the_database() {
+        let (store, folder) = store().await;
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        store.close().await;
+        let store = Store::open(&url, Keyring::read(&Keyring::generate()).unwrap())
+            .await
+            .unwrap();
+        store.ping().await.unwrap();
+    }
+
+    #[test]
+    fn every_migration_file_is_listed_in_its_place() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let listed: Vec<_> = MIGRATIONS
+            .iter()
+            .map(|(version, name, _)| format!("{version:04}_{name}.sql"))
+            .collect();
+        assert_eq!(files, listed);
+    }
+}

@@ -1,0 +1,363 @@
+//! The table `integrations`.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::seal::Sealed;
+use super::{AuditEntry, RunStart, Store, StoreError, audit, ledger, runs};
+use crate::domain::{
+    AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationSettings, ReportId,
+    RunRecord, SettingsTag, Timestamp, TokenUrl, UpdateInterval, WizConnection, WizCredentials,
+};
+
+/// An integration to be made.
+#[derive(Clone, Debug)]
+pub struct NewIntegration {
+    /// Its id, which its secret is bound to.
+    pub id: IntegrationId,
+    /// Its settings.
+    pub settings: IntegrationSettings,
+    /// The secret of its service account.
+    pub client_secret: ClientSecret,
+}
+
+/// The report of an integration in Wiz.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredReport {
+    /// Its id.
+    pub id: ReportId,
+    /// What it was last asked, as text; `None` when that is not known.
+    pub asked: Option<String>,
+}
+
+/// What the schedule and the status need to know of an integration beside its settings.
+#[derive(Clone, Debug)]
+pub struct IntegrationOverview {
+    /// The integration.
+    pub integration: Integration,
+    /// The last start that the schedule counts from.
+    pub last_started_at: Option<Timestamp>,
+    /// Addresses with facts in force.
+    pub addresses: u64,
+    /// Pairs that those facts want.
+    pub pairs: u64,
+    /// When Wiz made the report that is in force.
+    pub report_run_at: Option<Timestamp>,
+    /// The run under way.
+    pub active_run: Option<RunRecord>,
+    /// The run that ended last.
+    pub last_run: Option<RunRecord>,
+    /// The last real run that succeeded.
+    pub last_success: Option<RunRecord>,
+}
+
+impl Store {
+    /// Makes an integration, and in the same transaction a run of it when `run` is given.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], or when the database cannot.
+    pub async fn create_integration(
+        &self,
+        new: &NewIntegration,
+        run: Option<&RunStart>,
+        entry: &AuditEntry,
+        now: Timestamp,
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let sealed = self.keyring.seal(new.client_secret.expose(), &new.id.to_string());
+        let mut tx = self.write().await?;
+        let inserted = sqlx::query(
+            "INSERT INTO integrations (id, name, enabled, update_interval_s, api_endpoint, token_url, client_id, \
+             client_secret, client_secret_key, client_secret_set_at, tag, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $10, $10)",
+        )
+        .bind(new.id.to_string())
+        .bind(new.settings.name.as_str())
+        .bind(new.settings.enabled)
+        .bind(new.settings.update_interval.as_secs())
+        .bind(new.settings.wiz.api_endpoint.to_string())
+        .bind(new.settings.wiz.token_url.to_string())
+        .bind(&new.settings.wiz.client_id)
+        .bind(sealed.bytes)
+        .bind(sealed.key_id)
+        .bind(now.as_millis())
+        .execute(&mut *tx)
+        .await;
+        inserted.map_err(name_taken)?;
+        audit::append(&mut tx, entry, now).await?;
+        let run = match run {
+            Some(start) => Some(runs::start(&mut tx, new.id, start, now).await?.record),
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(run)
+    }
+
+    /// Replaces the settings of an integration whose tag is still `tag`, and its secret when one is given. Ends a run
+    /// under way, as cancelled with the reason `edited`, when the integration now points elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::StaleTag`], [`StoreError::NameTaken`], or when the database cannot.
+    pub async fn update_integration(
+        &self,
+        id: IntegrationId,
+        tag: SettingsTag,
+        settings: &IntegrationSettings,
+        client_secret: Option<&ClientSecret>,
+        entry: &AuditEntry,
+        now: Timestamp,
+    ) -> Result<Integration, StoreError> {
+        let sealed = client_secret.map(|secret| self.keyring.seal(secret.expose(), &id.to_string()));
+        let (bytes, key_id) = sealed.map_or((None, None), |sealed| (Some(sealed.bytes), Some(sealed.key_id)));
+        let mut tx = self.write().await?;
+        let before = integration(&row_of(&mut tx, id).await?)?;
+        if before.tag != tag {
+            return Err(StoreError::StaleTag);
+        }
+        // Another tenant has another report.
+        let moved = before.settings.wiz != settings.wiz;
+        let row = sqlx::query(
+            "UPDATE integrations SET name = $2, enabled = $3, update_interval_s = $4, api_endpoint = $5, token_url = $6, \
+             client_id = $7, client_secret = coalesce($8, client_secret), \
+             client_secret_key = coalesce($9, client_secret_key), \
+             client_secret_set_at = CASE WHEN $8 IS NULL THEN client_secret_set_at ELSE $10 END, \
+             report_id = CASE WHEN $11 THEN NULL ELSE report_id END, \
+             report_asked = CASE WHEN $11 THEN NULL ELSE report_asked END, tag = tag + 1, updated_at = $10 \
+             WHERE id = $1 RETURNING *",
+        )
+        .bind(id.to_string())
+        .bind(settings.name.as_str())
+        .bind(settings.enabled)
+        .bind(settings.update_interval.as_secs())
+        .bind(settings.wiz.api_endpoint.to_string())
+        .bind(settings.wiz.token_url.to_string())
+        .bind(&settings.wiz.client_id)
+        .bind(bytes)
+        .bind(key_id)
+        .bind(now.as_millis())
+        .bind(moved)
+        .fetch_one(&mut *tx)
+        .await;
+        let after = integration(&row.map_err(name_taken)?)?;
+        audit::append(&mut tx, entry, now).await?;
+        if moved {
+            let order = super::CancelOrder::edited(&entry.actor);
+            runs::cancel_unfinished(&mut tx, id, &order, now).await?;
+        }
+        tx.commit().await?;
+        Ok(after)
+    }
+
+    /// Removes an integration: a run under way is cancelled, its facts go, and so do the ledger's pairs that no other
+    /// integration wants, in all accounts. Labels in Fusion stay; runs and audit records too.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::StaleTag`] when `tag` is given and not the present one, or when the
+    /// database cannot.
+    pub async fn delete_integration(
+        &self,
+        id: IntegrationId,
+        tag: Option<SettingsTag>,
+        entry: &AuditEntry,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let before = integration(&row_of(&mut tx, id).await?)?;
+        if tag.is_some_and(|tag| tag != before.tag) {
+            return Err(StoreError::StaleTag);
+        }
+        let order = super::CancelOrder::by(&entry.actor, "the integration was deleted");
+        runs::cancel_unfinished(&mut tx, id, &order, now).await?;
+        ledger::forget_integration(&mut tx, id).await?;
+        for delete in [
+            "DELETE FROM fact_addresses WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
+            "DELETE FROM facts WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
+            "DELETE FROM fact_sets WHERE integration_id = $1",
+            "DELETE FROM integrations WHERE id = $1",
+        ] {
+            sqlx::query(delete).bind(id.to_string()).execute(&mut *tx).await?;
+        }
+        audit::append(&mut tx, entry, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// One integration.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when the database cannot.
+    pub async fn integration(&self, id: IntegrationId) -> Result<Integration, StoreError> {
+        integration(&row_of(&mut *self.readers.acquire().await?, id).await?)
+    }
+
+    /// One integration with what a status needs.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when the database cannot.
+    pub async fn integration_overview(&self, id: IntegrationId) -> Result<IntegrationOverview, StoreError> {
+        let mut tx = self.read().await?;
+        let row = row_of(&mut tx, id).await?;
+        overview(&mut tx, &row).await
+    }
+
+    /// The integrations after the name `after`, by name, at most `limit`, each with what a status needs.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn integrations(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<IntegrationOverview>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sqlx::query("SELECT * FROM integrations WHERE name > $1 ORDER BY name LIMIT $2");
+        let rows = rows
+            .bind(after.unwrap_or_default())
+            .bind(limit)
+            .fetch_all(&mut *tx)
+            .await?;
+        let mut overviews = Vec::with_capacity(rows.len());
+        for row in &rows {
+            overviews.push(overview(&mut tx, row).await?);
+        }
+        Ok(overviews)
+    }
+
+    /// What a sign-in of the integration takes, with the secret opened.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Seal`] when the secret cannot be opened, or when the database cannot.
+    pub async fn wiz_credentials(&self, id: IntegrationId) -> Result<WizCredentials, StoreError> {
+        let row = row_of(&mut *self.readers.acquire().await?, id).await?;
+        let sealed = Sealed {
+            key_id: row.try_get("client_secret_key")?,
+            bytes: row.try_get("client_secret")?,
+        };
+        let opened = self.keyring.open(&sealed, &id.to_string())?;
+        let connection = integration(&row)?.settings.wiz;
+        Ok(WizCredentials {
+            connection,
+            client_secret: ClientSecret::new(opened.as_str()),
+        })
+    }
+
+    /// The integration's report in Wiz, once it has one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when the database cannot.
+    pub async fn report(&self, id: IntegrationId) -> Result<Option<StoredReport>, StoreError> {
+        let row = row_of(&mut *self.readers.acquire().await?, id).await?;
+        let report_id: Option<String> = row.try_get("report_id")?;
+        let asked = row.try_get("report_asked")?;
+        Ok(report_id.map(|id| StoredReport {
+            id: ReportId::new(id),
+            asked,
+        }))
+    }
+
+    /// Remembers the integration's report in Wiz, or forgets it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or when the database cannot.
+    pub async fn save_report(
+        &self,
+        id: IntegrationId,
+        report: Option<&StoredReport>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let updated = sqlx::query("UPDATE integrations SET report_id = $2, report_asked = $3 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(report.map(|report| report.id.as_str()))
+            .bind(report.and_then(|report| report.asked.as_deref()))
+            .execute(&mut *tx)
+            .await?;
+        if updated.rows_affected() != 1 {
+            return Err(StoreError::NotFound("integration"));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn row_of(connection: &mut SqliteConnection, id: IntegrationId) -> Result<SqliteRow, StoreError> {
+    let row = sqlx::query("SELECT * FROM integrations WHERE id = $1").bind(id.to_string());
+    row.fetch_optional(connection)
+        .await?
+        .ok_or(StoreError::NotFound("integration"))
+}
+
+async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<IntegrationOverview, StoreError> {
+    let integration = integration(row)?;
+    let id = integration.id.to_string();
+    let facts = sqlx::query(
+        "SELECT addresses, pairs, report_run_at FROM fact_sets WHERE integration_id = $1 AND state = 'in_force'",
+    );
+    let facts = facts.bind(&id).fetch_optional(&mut *tx).await?;
+    let number = |column: &str| -> Result<u64, StoreError> {
+        let value: i64 = facts
+            .as_ref()
+            .map(|row| row.try_get(column))
+            .transpose()?
+            .unwrap_or_default();
+        Ok(u64::try_from(value).unwrap_or_default())
+    };
+    let report_run_at: Option<i64> = facts
+        .as_ref()
+        .map(|row| row.try_get("report_run_at"))
+        .transpose()?;
+    Ok(IntegrationOverview {
+        last_started_at: row
+            .try_get::<Option<i64>, _>("last_started_at")?
+            .map(Timestamp::from_millis),
+        addresses: number("addresses")?,
+        pairs: number("pairs")?,
+        report_run_at: report_run_at.map(Timestamp::from_millis),
+        active_run: runs::newest(tx, integration.id, runs::Newest::Active).await?,
+        last_run: runs::newest(tx, integration.id, runs::Newest::Ended).await?,
+        last_success: runs::newest(tx, integration.id, runs::Newest::Success).await?,
+        integration,
+    })
+}
+
+fn name_taken(error: sqlx::Error) -> StoreError {
+    if StoreError::is_unique_violation(&error) {
+        StoreError::NameTaken
+    } else {
+        error.into()
+    }
+}
+
+fn integration(row: &SqliteRow) -> Result<Integration, StoreError> {
+    let corrupt = StoreError::corrupt;
+    let text = |column: &str| row.try_get::<String, _>(column);
+    // The URLs were checked when they were stored; a setting that has become narrower since must not make the
+    // integration unreadable. Whether requests may go there is decided anew at each request.
+    let wiz = WizConnection {
+        api_endpoint: stored_url(&text("api_endpoint")?, ApiEndpoint::read)
+            .ok_or_else(|| corrupt("integrations.api_endpoint"))?,
+        token_url: stored_url(&text("token_url")?, TokenUrl::read)
+            .ok_or_else(|| corrupt("integrations.token_url"))?,
+        client_id: text("client_id")?,
+    };
+    let time = |column: &str| row.try_get(column).map(Timestamp::from_millis);
+    Ok(Integration {
+        id: text("id")?.parse().map_err(|_| corrupt("integrations.id"))?,
+        settings: IntegrationSettings {
+            name: text("name")?.parse().map_err(|_| corrupt("integrations.name"))?,
+            enabled: row.try_get("enabled")?,
+            update_interval: UpdateInterval::try_from(row.try_get::<i64, _>("update_interval_s")?)
+                .map_err(|_| corrupt("integrations.update_interval_s"))?,
+            wiz,
+        },
+        tag: SettingsTag(row.try_get("tag")?),
+        client_secret_set_at: time("client_secret_set_at")?,
+        created_at: time("created_at")?,
+        updated_at: time("updated_at")?,
+    })
+}
+
+fn stored_url<T, E>(text: &str, read: impl Fn(&str, &AllowedHosts) -> Result<T, E>) -> Option<T> {
+    let url = url::Url::parse(text).ok()?;
+    let mut itself = AllowedHosts::default();
+    itself.allow(url.host_str()?, None);
+    read(text, &itself).ok()
+}

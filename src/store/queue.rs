@@ -1,0 +1,435 @@
+//! The table `runs` as a queue: who works on a run, and what only its owner may write.
+//!
+//! A claim gives the owner a token; each of its writes carries the token and fails once another has claimed the run.
+//! That is a parameter, not a promise: those calls want a [`ClaimedRun`], and only [`Store::claim_run`] makes one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::runs::{self, json, json_text, optional_json};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError};
+use crate::domain::{
+    Certificate, Counts, Failure, Phase, Progress, ReportId, ReportRunId, RunId, RunRecord, RunState,
+    SettingsTag, Skipped, Timestamp, Warning,
+};
+
+/// How long a run stays its owner's without a sign of life.
+const LEASE: Duration = Duration::from_mins(2);
+
+/// What of a run need not be done again after a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    /// The rerun of the report that was about to be asked for, so that it is recognised and not asked for again.
+    pub rerun: Option<Rerun>,
+    /// The run of the report that this run reads.
+    pub report_run: Option<ReportRunId>,
+    /// The facts that were read from it as a whole.
+    pub facts: Option<FactSetId>,
+    /// Whether they are in force, and the push has begun.
+    pub planned: bool,
+}
+
+/// A rerun of a report, known by the run that was the newest before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rerun {
+    /// The report.
+    pub report: ReportId,
+    /// Its newest run before, with the time of that.
+    pub previous: Option<(ReportRunId, Timestamp)>,
+}
+
+/// A run in the hands of its owner.
+#[derive(Clone, Debug)]
+pub struct ClaimedRun {
+    /// The record as it was when claimed.
+    pub record: RunRecord,
+    /// Whether every wanted pair is to be sent.
+    pub full: bool,
+    /// What need not be done again.
+    pub checkpoint: Checkpoint,
+    /// Attempts in a row, before this one, that brought no progress.
+    pub fruitless: u32,
+    token: String,
+}
+
+/// What an owner's write tells it of the run's orders.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// Whether the run is dry, which a later start may have changed.
+    pub dry_run: bool,
+    /// Whether every wanted pair is to be sent.
+    pub full: bool,
+    /// The order to end, if there is one.
+    pub cancel: Option<CancelOrder>,
+}
+
+/// How an attempt ended that does not end its run.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// Why it ended; `None` when the service stops and the run goes on at its next start.
+    pub failure: Option<Failure>,
+    /// Whether it brought the run further.
+    pub progressed: bool,
+    /// When the next may begin.
+    pub resume_at: Timestamp,
+}
+
+/// How a run ends.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The final state.
+    pub state: RunState,
+    /// Why, when it failed.
+    pub failure: Option<Failure>,
+}
+
+impl Store {
+    /// Frees the runs that a stopped service left behind, so that they go on at once.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn release_all_runs(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.write().await?;
+        let freed = sqlx::query(
+            "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $1 WHERE state IN ('queued', 'running')",
+        );
+        let freed = freed
+            .bind(now.as_millis())
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        tx.commit().await?;
+        Ok(freed)
+    }
+
+    /// Claims the run that has waited longest among those that may begin or go on.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn claim_run(&self, now: Timestamp) -> Result<Option<ClaimedRun>, StoreError> {
+        let token = Uuid::new_v4().to_string();
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "UPDATE runs SET state = 'running', lease_token = $1, lease_until = $2, attempts = attempts + 1, \
+             started_at = coalesce(started_at, $3) \
+             WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= $3 \
+                         AND (lease_until IS NULL OR lease_until < $3) ORDER BY queued_at, id LIMIT 1) \
+             RETURNING *",
+        )
+        .bind(&token)
+        .bind((now + LEASE).as_millis())
+        .bind(now.as_millis())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let claimed = claimed(&row, token)?;
+        tx.commit().await?;
+        Ok(Some(claimed))
+    }
+
+    /// When the next run may be claimed, if none may now.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn next_claim_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar(
+            "SELECT min(max(resume_at, coalesce(lease_until + 1, 0))) FROM runs WHERE state IN ('queued', 'running')",
+        )
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
+    /// Begins an attempt: notes which settings it reads and that a real start was made, makes the run dry where there is
+    /// no Fusion account to push to, and full when as many successes as `full_push_every` have passed.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn begin_attempt(
+        &self,
+        run: &ClaimedRun,
+        tag: SettingsTag,
+        has_account: bool,
+        full_push_every: u32,
+        now: Timestamp,
+    ) -> Result<Orders, StoreError> {
+        let mut tx = self.write().await?;
+        // A dry run that a person asked for does not put off the schedule; one for want of an account does.
+        if !touch(&mut tx, run, now).await?.dry_run {
+            note_real_start(&mut tx, run, now).await?;
+        }
+        sqlx::query(
+            "UPDATE runs SET settings_tag = $2, dry_run = max(dry_run, $3), failure = NULL, \
+             full = max(full, (SELECT successes + 1 >= $4 FROM integrations WHERE id = integration_id)) WHERE id = $1",
+        )
+        .bind(run.id().to_string())
+        .bind(tag.0)
+        .bind(!has_account)
+        .bind(full_push_every)
+        .execute(&mut *tx)
+        .await?;
+        let orders = touch(&mut tx, run, now).await?;
+        tx.commit().await?;
+        Ok(orders)
+    }
+
+    /// A sign of life: extends the lease.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn extend_lease(&self, run: &ClaimedRun, now: Timestamp) -> Result<Orders, StoreError> {
+        let mut tx = self.write().await?;
+        let orders = touch(&mut tx, run, now).await?;
+        tx.commit().await?;
+        Ok(orders)
+    }
+
+    /// Shows what the run is doing and how far it has come.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn save_progress(
+        &self,
+        run: &ClaimedRun,
+        phase: Phase,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Result<Orders, StoreError> {
+        let mut tx = self.write().await?;
+        let orders = touch(&mut tx, run, now).await?;
+        sqlx::query("UPDATE runs SET phase = $2, progress = $3 WHERE id = $1")
+            .bind(run.id().to_string())
+            .bind(phase.as_str())
+            .bind(json_text(progress))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(orders)
+    }
+
+    /// Remembers what need not be done again. That is progress: the count of fruitless attempts begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        write_checkpoint(&mut tx, run).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes what the report said: the certificate, what was skipped, the warnings and the counts of the reading.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn save_reading(
+        &self,
+        run: &ClaimedRun,
+        certificate: &Certificate,
+        skipped: &Skipped,
+        counts: &Counts,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        sqlx::query("UPDATE runs SET certificate = $2, skipped = $3, counts = $4 WHERE id = $1")
+            .bind(run.id().to_string())
+            .bind(json_text(certificate))
+            .bind(json_text(skipped))
+            .bind(json_text(counts))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Adds a warning to the run, once each.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn add_warning(
+        &self,
+        run: &ClaimedRun,
+        warning: &Warning,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        let row = sqlx::query("SELECT warnings FROM runs WHERE id = $1").bind(run.id().to_string());
+        let mut warnings: Vec<Warning> = json(&row.fetch_one(&mut *tx).await?, "warnings")?;
+        if !warnings.iter().any(|known| known.code == warning.code) {
+            warnings.push(warning.clone());
+            sqlx::query("UPDATE runs SET warnings = $2 WHERE id = $1")
+                .bind(run.id().to_string())
+                .bind(json_text(&warnings))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Counts pairs that Fusion refused.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn count_rejected(
+        &self,
+        run: &ClaimedRun,
+        rejected: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        let row = sqlx::query("SELECT counts FROM runs WHERE id = $1").bind(run.id().to_string());
+        let mut counts: Counts = json(&row.fetch_one(&mut *tx).await?, "counts")?;
+        counts.rejected += rejected;
+        write_counts(&mut tx, run, &counts).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives a run back unfinished, to go on at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn end_attempt(
+        &self,
+        run: &ClaimedRun,
+        end: &AttemptEnd,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        sqlx::query(
+            "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $2, failure = $3, \
+             fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN fruitless ELSE fruitless + 1 END WHERE id = $1",
+        )
+        .bind(run.id().to_string())
+        .bind(end.resume_at.as_millis())
+        .bind(end.failure.as_ref().map(json_text))
+        .bind(end.progressed)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Ends a run, with its audit record.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn finish_run(
+        &self,
+        run: &ClaimedRun,
+        ending: &Ending,
+        now: Timestamp,
+    ) -> Result<RunRecord, StoreError> {
+        let mut tx = self.write().await?;
+        let orders = touch(&mut tx, run, now).await?;
+        let row = sqlx::query(
+            "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
+             WHERE id = $1 RETURNING *",
+        )
+        .bind(run.id().to_string())
+        .bind(ending.state.as_str())
+        .bind(ending.failure.as_ref().map(json_text))
+        .bind(now.as_millis())
+        .fetch_one(&mut *tx)
+        .await?;
+        let record = runs::record(&row)?;
+        if ending.state == RunState::Succeeded && !record.dry_run {
+            sqlx::query("UPDATE integrations SET successes = CASE WHEN $2 THEN 0 ELSE successes + 1 END WHERE id = $1")
+                .bind(record.integration.to_string())
+                .bind(row.try_get::<bool, _>("full")?)
+                .execute(&mut *tx)
+                .await?;
+        }
+        let cancelled = orders.cancel.filter(|_| ending.state == RunState::Cancelled);
+        let actor = cancelled.map_or_else(Actor::scheduler, |order| order.actor());
+        runs::append_run_end(&mut tx, &record, actor, now).await?;
+        tx.commit().await?;
+        Ok(record)
+    }
+}
+
+impl ClaimedRun {
+    /// The run's id.
+    pub const fn id(&self) -> RunId {
+        self.record.id
+    }
+}
+
+/// Extends the lease of a run that is still its owner's; every write of an owner begins so.
+pub(super) async fn touch(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    now: Timestamp,
+) -> Result<Orders, StoreError> {
+    let row = sqlx::query(
+        "UPDATE runs SET lease_until = $3 WHERE id = $1 AND lease_token = $2 AND state = 'running' \
+         RETURNING dry_run, full, cancel",
+    )
+    .bind(run.id().to_string())
+    .bind(&run.token)
+    .bind((now + LEASE).as_millis())
+    .fetch_optional(tx)
+    .await?
+    .ok_or(StoreError::LeaseLost)?;
+    Ok(Orders {
+        dry_run: row.try_get("dry_run")?,
+        full: row.try_get("full")?,
+        cancel: optional_json(&row, "cancel")?,
+    })
+}
+
+pub(super) async fn note_real_start(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1")
+        .bind(run.record.integration.to_string())
+        .bind(run.record.started_at.unwrap_or(now).as_millis())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET checkpoint = $2, fruitless = 0 WHERE id = $1")
+        .bind(run.id().to_string())
+        .bind(json_text(&run.checkpoint))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn write_counts(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    counts: &Counts,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET counts = $2 WHERE id = $1")
+        .bind(run.id().to_string())
+        .bind(json_text(counts))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+fn claimed(row: &SqliteRow, token: String) -> Result<ClaimedRun, StoreError> {
+    Ok(ClaimedRun {
+        record: runs::record(row)?,
+        full: row.try_get("full")?,
+        checkpoint: json(row, "checkpoint")?,
+        fruitless: row.try_get("fruitless")?,
+        token,
+    })
+}
