@@ -155,11 +155,54 @@ impl RankedCve {
         stored
     }
 
+    /// The value in 64 bits, for the ids that fit: those with a number below 2³³, which is all that were ever given out.
+    pub const fn to_compact(self) -> Option<CompactCve> {
+        let (top, low) = (self.0 >> CompactCve::NUMBER_END, self.0 & CompactCve::LOW_MASK);
+        let number_fits = top & CompactCve::CUT_MASK == 0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "26 bits of rank and year above 38 of number and length"
+        )]
+        let compact = ((top >> CompactCve::CUT_BITS << CompactCve::LOW_BITS) | low) as u64;
+        if number_fits {
+            Some(CompactCve(compact))
+        } else {
+            None
+        }
+    }
+
     /// The value of a stored form.
     pub fn from_stored(stored: [u8; Self::STORED_BYTES]) -> Self {
         let mut bytes = [0; 16];
         bytes[4..].copy_from_slice(&stored);
         Self(u128::from_be_bytes(bytes))
+    }
+}
+
+/// A [`RankedCve`] in 64 bits: half the memory, and the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompactCve(u64);
+
+impl CompactCve {
+    /// The bits of the number that are kept, with the length of its text below them.
+    const LOW_BITS: u32 = 33 + 5;
+    const LOW_MASK: u128 = (1 << Self::LOW_BITS) - 1;
+    /// The bits of the number that are cut, and where they begin.
+    const CUT_BITS: u32 = 64 - 33;
+    const CUT_MASK: u128 = (1 << Self::CUT_BITS) - 1;
+    const NUMBER_END: u32 = Self::LOW_BITS;
+    /// The bits of the id: number and length, and 14 of the year.
+    const ID_MASK: u64 = (1 << (Self::LOW_BITS + 14)) - 1;
+
+    /// Whether both are of the same CVE.
+    pub const fn same_id(self, other: Self) -> bool {
+        (self.0 ^ other.0) & Self::ID_MASK == 0
+    }
+
+    /// The value in its full form.
+    pub const fn ranked(self) -> RankedCve {
+        let wide = self.0 as u128;
+        RankedCve((wide >> Self::LOW_BITS << (Self::LOW_BITS + Self::CUT_BITS)) | (wide & Self::LOW_MASK))
     }
 }
 
@@ -230,6 +273,31 @@ mod tests {
                 "CVE-2023-09999",
                 "CVE-2023-10000"
             ]
+        );
+    }
+
+    #[test]
+    fn the_compact_form_orders_like_the_full_one_and_refuses_what_does_not_fit() {
+        let ranked = |text, kev, score| {
+            let id = CveId::find_all(text).next().unwrap();
+            RankedCve::new(id, kev, false, Score::from_tenths(score), Some(Rating::High))
+        };
+        let ascending = [
+            ranked("CVE-0000-0000", false, 0),
+            ranked("CVE-2023-09999", false, 75),
+            ranked("CVE-2023-8589934591", false, 75),
+            ranked("CVE-9999-8589934591", false, 75),
+            ranked("CVE-1999-0001", false, 100),
+            ranked("CVE-1999-0001", true, 10),
+        ];
+        let compact: Vec<_> = ascending.iter().map(|cve| cve.to_compact().unwrap()).collect();
+        assert!(ascending.is_sorted() && compact.is_sorted());
+        assert!(compact.iter().map(|cve| cve.ranked()).eq(ascending));
+        assert!(compact[4].same_id(compact[5]) && !compact[3].same_id(compact[4]));
+        assert_eq!(ranked("CVE-2023-8589934592", false, 75).to_compact(), None);
+        assert_eq!(
+            ranked("CVE-2023-9999999999999999999", true, 75).to_compact(),
+            None
         );
     }
 

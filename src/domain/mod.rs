@@ -19,7 +19,7 @@ mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
-pub use cve::{CveId, RankedCve};
+pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
 pub use failure::{Failure, FailureKind};

@@ -1,6 +1,7 @@
 //! The operator's choices that decide what a report comes to.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -17,6 +18,24 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Reads the setting `WIZ_CONTEXT_SKIP_NETWORKS`: networks (`10.0.0.0/8`) and single addresses, separated by commas.
+    /// An empty text means none.
+    ///
+    /// # Errors
+    /// A sentence that names the part which is neither.
+    pub fn read_skip_networks(text: &str) -> Result<Vec<IpNet>, String> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let network = part.parse::<IpNet>().ok();
+                network
+                    .or_else(|| part.parse::<IpAddr>().ok().map(IpNet::from))
+                    .ok_or_else(|| format!("`{part}` is neither a network, as 10.0.0.0/8, nor an address"))
+            })
+            .collect()
+    }
+
     /// Reads one address as [`Address::read`] does, and refuses those in excluded networks.
     ///
     /// # Errors
@@ -91,5 +110,40 @@ impl FromStr for AssetType {
 impl fmt::Display for AssetType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_networks_are_read_from_one_text() {
+        let networks = Policy::read_skip_networks(" 10.0.0.0/8, 2001:db8::1,").unwrap();
+        let texts: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["10.0.0.0/8", "2001:db8::1/128"]);
+        assert_eq!(Policy::read_skip_networks(""), Ok(Vec::new()));
+        assert!(
+            Policy::read_skip_networks("10.0.0.0/8,home")
+                .unwrap_err()
+                .contains("`home`")
+        );
+    }
+
+    #[test]
+    fn an_address_in_a_skipped_network_is_refused() {
+        let policy = Policy {
+            skip_networks: Policy::read_skip_networks("10.0.0.0/8").unwrap(),
+            ..Policy::default()
+        };
+        assert_eq!(
+            policy.read_address("10.1.2.3"),
+            Err(AddressProblem::SkippedNetwork)
+        );
+        assert_eq!(
+            policy.read_address("::ffff:10.1.2.3"),
+            Err(AddressProblem::SkippedNetwork)
+        );
+        assert!(policy.read_address("11.1.2.3").is_ok());
     }
 }

@@ -1,0 +1,162 @@
+//! Compares what is wanted with what the ledger knows, pair by pair.
+
+use std::cmp::Ordering;
+
+use super::label_records;
+use crate::domain::{Change, LabelRecord, LedgerEntry, WantedAddress};
+
+/// What has to be sent, and what is right already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// One step for each pair that is not right, or not known to be; sorted by pair.
+    pub changes: Vec<Change>,
+    /// Wanted pairs that need not be sent. With `full` there are none.
+    pub unchanged: u64,
+    /// All wanted pairs: those added, changed and unchanged.
+    pub wanted_pairs: u64,
+}
+
+/// Compares the wanted addresses of a range of keys with all of the ledger's entries there; both sorted, each key once.
+///
+/// A pair in doubt is always sent, or removed when nothing wants it. With `full` every wanted pair is sent, whatever the
+/// ledger says; one that seems right is then a change whose `before` is its own value.
+pub fn compare(wanted: &[WantedAddress], ledger: &[LedgerEntry], full: bool) -> Comparison {
+    let mut comparison = Comparison::default();
+    let mut records = wanted
+        .iter()
+        .flat_map(|wanted| label_records(wanted.ip, &wanted.facts))
+        .peekable();
+    let mut entries = ledger.iter().peekable();
+    loop {
+        let order = match (records.peek(), entries.peek()) {
+            (None, None) => return comparison,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(record), Some(entry)) => record.pair.cmp(&entry.pair),
+        };
+        let record = if order.is_le() { records.next() } else { None };
+        let entry = if order.is_ge() { entries.next() } else { None };
+        comparison.wanted_pairs += u64::from(record.is_some());
+        match step(record, entry, full) {
+            Some(change) => comparison.changes.push(change),
+            None => comparison.unchanged += u64::from(order.is_le()),
+        }
+    }
+}
+
+/// The step for one pair, if it needs one.
+fn step(record: Option<LabelRecord>, entry: Option<&LedgerEntry>, full: bool) -> Option<Change> {
+    // An entry that holds nothing and awaits nothing is as good as none.
+    let entry = entry.filter(|entry| entry.in_doubt || entry.acknowledged.is_some());
+    match (record, entry) {
+        (None, None) => None,
+        (Some(record), None) => Some(Change::Add(record)),
+        (None, Some(entry)) => Some(Change::Remove {
+            pair: entry.pair,
+            before: entry.acknowledged.clone(),
+        }),
+        (Some(record), Some(entry)) => {
+            let is_right = !entry.in_doubt && entry.acknowledged.as_ref() == Some(&record.labels);
+            let before = entry.acknowledged.clone();
+            (full || !is_right).then_some(Change::Change { record, before })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Address, AddressFacts, Context, Labels, Pair};
+
+    fn pair(ip: &str) -> Pair {
+        Pair {
+            ip: Address::read(ip).unwrap(),
+            context: Context::VulnCount,
+        }
+    }
+
+    fn wanted(ip: &str, findings: u64) -> WantedAddress {
+        WantedAddress {
+            ip: pair(ip).ip,
+            facts: AddressFacts {
+                findings,
+                ..AddressFacts::default()
+            },
+        }
+    }
+
+    fn entry(ip: &str, acknowledged: Option<&str>, in_doubt: bool) -> LedgerEntry {
+        let acknowledged = acknowledged.map(|text| Labels::from_lines(text).unwrap());
+        LedgerEntry {
+            pair: pair(ip),
+            acknowledged,
+            in_doubt,
+        }
+    }
+
+    fn steps(comparison: &Comparison) -> Vec<String> {
+        let text = |change: &Change| match change {
+            Change::Add(record) => format!("add {} {}", record.pair.ip, record.labels),
+            Change::Change { record, before } => {
+                format!("change {} {before:?} {}", record.pair.ip, record.labels)
+            }
+            Change::Remove { pair, before } => format!("remove {} {before:?}", pair.ip),
+        };
+        comparison.changes.iter().map(text).collect()
+    }
+
+    #[test]
+    fn each_pair_becomes_what_is_wanted() {
+        let wanted = [
+            wanted("10.0.0.1", 1),
+            wanted("10.0.0.2", 2),
+            wanted("10.0.0.3", 3),
+            wanted("10.0.0.4", 4),
+        ];
+        let ledger = [
+            entry("10.0.0.2", Some("2"), false),
+            entry("10.0.0.3", Some("9"), false),
+            entry("10.0.0.4", None, false),
+            entry("10.0.0.5", Some("5"), false),
+            entry("10.0.0.6", None, false),
+        ];
+        let comparison = compare(&wanted, &ledger, false);
+        let expected = [
+            r#"add 10.0.0.1 1"#,
+            r#"change 10.0.0.3 Some(["9"]) 3"#,
+            r#"add 10.0.0.4 4"#,
+            r#"remove 10.0.0.5 Some(["5"])"#,
+        ];
+        assert_eq!(steps(&comparison), expected);
+        assert_eq!((comparison.unchanged, comparison.wanted_pairs), (1, 4));
+    }
+
+    #[test]
+    fn a_pair_in_doubt_is_always_sent_or_removed() {
+        let wanted = [wanted("10.0.0.1", 1), wanted("10.0.0.2", 2)];
+        let ledger = [
+            entry("10.0.0.1", Some("1"), true),
+            entry("10.0.0.2", None, true),
+            entry("10.0.0.3", None, true),
+            entry("10.0.0.4", Some("4"), true),
+        ];
+        let expected = [
+            r#"change 10.0.0.1 Some(["1"]) 1"#,
+            r#"change 10.0.0.2 None 2"#,
+            r#"remove 10.0.0.3 None"#,
+            r#"remove 10.0.0.4 Some(["4"])"#,
+        ];
+        assert_eq!(steps(&compare(&wanted, &ledger, false)), expected);
+    }
+
+    #[test]
+    fn a_full_plan_sends_what_seems_right_too() {
+        let comparison = compare(
+            &[wanted("10.0.0.1", 1)],
+            &[entry("10.0.0.1", Some("1"), false)],
+            true,
+        );
+        assert_eq!(steps(&comparison), [r#"change 10.0.0.1 Some(["1"]) 1"#]);
+        assert_eq!((comparison.unchanged, comparison.wanted_pairs), (0, 1));
+    }
+}
