@@ -1,11 +1,12 @@
 //! From the bytes as they came to the bytes of the CSV: plain, or gzip by its magic bytes.
 //!
-//! Inflating takes most of a compressed report's time, so it runs on a thread of its own beside the scanner:
+//! Inflating takes most of a compressed report's time, and waiting for the source some of any report's, so both happen on
+//! a thread of their own beside the scanner:
 //!
 //! ```text
-//! source ─▶ inflate ─▶ ▓▓▓ full chunks ─▶ scanner
-//!              ▲                             │
-//!              └───────── empty chunks ◀─────┘
+//! source ─▶ read, inflate ─▶ ▓▓▓ full chunks ─▶ scanner
+//!                 ▲                                │
+//!                 └───────── empty chunks ◀────────┘
 //! ```
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -22,7 +23,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Compressed bytes that are read at once.
 const INPUT_BYTES: usize = 64 << 10;
 
-/// Inflated bytes that change hands at once: enough that the hand-over costs nothing, few enough to stay in the cache.
+/// Decoded bytes that change hands at once: enough that the hand-over costs nothing, few enough to stay in the cache.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Chunks that may wait for the scanner.
@@ -42,23 +43,24 @@ pub(super) fn decoded<R: Read + Send, T>(
         .take(GZIP_MAGIC.len() as u64)
         .read_to_end(&mut start)?;
     let is_gzip = start == GZIP_MAGIC;
-    let mut source = Cursor::new(start).chain(source);
-    if !is_gzip {
-        return read(&mut source);
-    }
+    let source = Cursor::new(start).chain(source);
+    let decoded: Box<dyn Read + Send + '_> = if is_gzip {
+        Box::new(Members::new(source))
+    } else {
+        Box::new(source)
+    };
     thread::scope(|scope| {
         let (full, chunks) = sync_channel(CHUNKS_AHEAD);
         let (used, empty) = channel();
         thread::Builder::new()
-            .name("inflate".to_owned())
-            .spawn_scoped(scope, move || pump(Members::new(source), &full, &empty))?;
-        let mut chunks = Chunks {
+            .name("decode".to_owned())
+            .spawn_scoped(scope, move || pump(decoded, &full, &empty))?;
+        read(&mut Chunks {
             chunks,
             used,
             chunk: Vec::new(),
             at: 0,
-        };
-        read(&mut chunks)
+        })
     })
 }
 
@@ -178,5 +180,103 @@ impl Read for Chunks {
         let length = (&self.chunk[self.at..]).read(buffer)?;
         self.at += length;
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read_all(source: impl Read + Send) -> Result<Vec<u8>, ReportError> {
+        decoded(source, |source| {
+            let mut bytes = Vec::new();
+            source.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        })
+    }
+
+    /// Larger than a few chunks, and not all alike.
+    fn content() -> Vec<u8> {
+        (0..5 * CHUNK_BYTES / 8)
+            .flat_map(|number| (number * number).to_le_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn plain_bytes_pass_as_they_are() {
+        for content in [&b""[..], b"\x1f", b"\x1fa", b"Name,AssetID", &content()] {
+            assert_eq!(read_all(content).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn all_members_of_a_gzip_file_are_read_and_padding_is_not() {
+        let content = content();
+        let (start, end) = content.split_at(100_000);
+        let mut file = [gzip(start), gzip(b""), gzip(end)].concat();
+        assert!(read_all(&file[..]).unwrap() == content);
+        file.extend([0; 1000]);
+        assert!(read_all(&file[..]).unwrap() == content);
+    }
+
+    #[test]
+    fn a_gzip_file_that_is_cut_anywhere_is_an_error() {
+        let file = [
+            gzip(b"Name,AssetID,IpAddresses\n"),
+            gzip(b"CVE-2024-0001,a,10.0.0.1\n"),
+        ]
+        .concat();
+        let first_member = gzip(b"Name,AssetID,IpAddresses\n").len();
+        for length in (2..file.len()).filter(|length| *length != first_member) {
+            let result = read_all(&file[..length]);
+            assert!(
+                matches!(result, Err(ReportError::CutGzip)),
+                "{length}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gzip_file_that_is_damaged_is_an_error() {
+        let mut wrong_checksum = gzip(&content());
+        let at = wrong_checksum.len() - 8;
+        wrong_checksum[at] ^= 1;
+        let trailing = [gzip(b"Name"), b"\0more".to_vec()].concat();
+        for file in [wrong_checksum, trailing] {
+            let result = read_all(&file[..]);
+            assert!(matches!(result, Err(ReportError::BrokenGzip(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_source_is_told_from_one_of_the_gzip_stream() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+        let cut = gzip(&content());
+        for start in [&b"Name"[..], &cut[..1], &cut[..5], &cut[..1000]] {
+            let result = read_all(start.chain(Broken));
+            assert!(matches!(result, Err(ReportError::Source(_))), "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_gives_up_does_not_wait_for_the_rest() {
+        let result = decoded(io::repeat(b'a'), |_| Err::<(), _>(ReportError::Stopped));
+        assert!(matches!(result, Err(ReportError::Stopped)));
     }
 }

@@ -34,6 +34,12 @@ impl<'a> Row<'a> {
             .map_or(&[], |place| self.record.raw(place))
     }
 
+    /// A cell as it stands, if it is not quoted: equal to its text unless white space is around it or it is not UTF-8.
+    pub(super) fn plain(&self, column: Column) -> Option<&'a [u8]> {
+        let raw = self.raw(column);
+        (raw.first() != Some(&b'"')).then_some(raw)
+    }
+
     fn cell(&self, column: Column) -> Cow<'a, [u8]> {
         unquoted(self.raw(column))
     }

@@ -128,7 +128,7 @@ impl Iterator for ReportAddresses {
         while let Some((_, number)) = self.carried.get(self.at).filter(|(address, _)| *address == ip) {
             let asset = &self.assets[*number as usize];
             let (findings, score, rating) = asset.severity();
-            self.merge.add(findings, score, rating, &asset.cves.to_ranked());
+            self.merge.add(findings, score, rating, &asset.cves().to_ranked());
             self.at += 1;
         }
         self.addresses += 1;

@@ -33,8 +33,18 @@ pub(super) struct Scanner<R> {
     /// Which columns are read; `None` until the header is.
     columns: Option<Vec<bool>>,
     rows: u64,
+    /// Where the records are that were handed out last.
+    spans: Vec<Span>,
     ended: bool,
     ending: Ending,
+}
+
+/// Where a record is: its first byte, and its cells among all cells.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    first: usize,
+    end: usize,
 }
 
 /// How the last record ends; known when the source has ended.
@@ -43,6 +53,24 @@ enum Ending {
     LineEnd,
     Cell,
     OpenQuote,
+}
+
+/// Some records that follow each other.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'a> {
+    bytes: &'a [u8],
+    ends: &'a [u32],
+    spans: &'a [Span],
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = Record<'a>> {
+        self.spans.iter().map(move |span| Record {
+            bytes: self.bytes,
+            start: offset(span.start),
+            ends: &self.ends[span.first..span.end],
+        })
+    }
 }
 
 /// A record: its cells, as they stand in the buffer.
@@ -116,6 +144,7 @@ impl<R: Read> Scanner<R> {
             start: 0,
             columns: None,
             rows: 0,
+            spans: Vec::new(),
             ended: false,
             ending: Ending::LineEnd,
         }
@@ -135,43 +164,49 @@ impl<R: Read> Scanner<R> {
             (self.start, self.indexed) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len());
         }
         self.index();
-        let (chosen, columns) = choose(self.read_record()?.ok_or(ReportError::Empty)?)?;
+        let (chosen, columns) = choose(self.read_records(1)?.iter().next().ok_or(ReportError::Empty)?)?;
         self.columns = Some(columns);
         Ok(chosen)
     }
 
-    /// The next record; `None` at the end.
+    /// The next records, at least one and at most `limit`; none at the end.
     ///
     /// # Errors
-    /// When the source fails, or the record is none; the scanner is of no use then.
-    pub(super) fn read_record(&mut self) -> Result<Option<Record<'_>>, ReportError> {
-        loop {
-            let Some(end) = self.ends.record_end(self.record) else {
+    /// When the source fails, or a record is none; the scanner is of no use then.
+    pub(super) fn read_records(&mut self, limit: usize) -> Result<Records<'_>, ReportError> {
+        self.spans.clear();
+        while self.spans.is_empty() {
+            while self.spans.len() < limit
+                && let Some(end) = self.ends.record_end(self.record)
+            {
+                let stop = self.ends.offsets()[end - 1] as usize;
+                let span = Span {
+                    start: self.start,
+                    first: self.first,
+                    end,
+                };
+                (self.record, self.first, self.start) = (self.record + 1, end, stop + 1);
+                let is_blank = span.end - span.first == 1 && stop == span.start;
+                if !is_blank {
+                    self.check(span, stop, true)?;
+                    self.rows += u64::from(self.columns.is_some());
+                    self.spans.push(span);
+                }
+            }
+            if self.spans.is_empty() {
                 if self.ended {
-                    return Ok(None);
+                    break;
                 }
                 self.keep_pending()?;
                 self.fill()?;
                 self.index();
-                continue;
-            };
-            let (first, start) = (self.first, self.start);
-            let stop = self.ends.offsets()[end - 1] as usize;
-            self.record += 1;
-            self.first = end;
-            self.start = stop + 1;
-            let is_blank = end - first == 1 && stop == start;
-            if is_blank {
-                continue;
             }
-            self.check(first, end, start, stop, true)?;
-            self.rows += u64::from(self.columns.is_some());
-            return Ok(Some(Record {
-                bytes: &self.buffer,
-                start: offset(start),
-                ends: &self.ends.offsets()[first..end],
-            }));
         }
+        Ok(Records {
+            bytes: &self.buffer,
+            ends: self.ends.offsets(),
+            spans: &self.spans,
+        })
     }
 
     /// Reads until the buffer is full or the source ends.
@@ -207,8 +242,12 @@ impl<R: Read> Scanner<R> {
     /// Moves the record under way to the front of the buffer, without the cells that nobody reads, and makes room
     /// behind it.
     fn keep_pending(&mut self) -> Result<(), ReportError> {
-        let count = self.ends.offsets().len();
-        self.check(self.first, count, self.start, self.indexed, false)?;
+        let pending = Span {
+            start: self.start,
+            first: self.first,
+            end: self.ends.offsets().len(),
+        };
+        self.check(pending, self.indexed, false)?;
         let pending = self.ends.offsets()[self.first..].to_vec();
         let (mut from, mut to) = (self.start, 0);
         let mut moved = Vec::with_capacity(pending.len());
@@ -239,16 +278,10 @@ impl<R: Read> Scanner<R> {
         Ok(())
     }
 
-    /// Checks the cells `first..end` of a record, whole or under way, against the header. What it finds does not depend
-    /// on how much of the record is there.
-    fn check(
-        &self,
-        first: usize,
-        end: usize,
-        start: usize,
-        stop: usize,
-        whole: bool,
-    ) -> Result<(), ReportError> {
+    /// Checks a record, whole or under way up to `stop`, against the header. What it finds does not depend on how much of
+    /// the record is there.
+    fn check(&self, span: Span, stop: usize, whole: bool) -> Result<(), ReportError> {
+        let Span { start, first, end } = span;
         let is_long = stop - start > MAX_CELL_BYTES;
         let is_last = whole && end == self.ends.offsets().len();
         let ending = if is_last { self.ending } else { Ending::LineEnd };
