@@ -1,1 +1,2 @@
-//! (to be written)
+//! The simulator.
+pub mod generator;
