@@ -1,1 +1,10 @@
-//! (to be written)
+//! The commands of the program, one file each.
+
+mod demo;
+mod generate;
+mod labels;
+mod table;
+
+pub use demo::{DemoArgs, demo};
+pub use generate::{GenerateArgs, HeaderChoice, generate};
+pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
