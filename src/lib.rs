@@ -1,13 +1,32 @@
-//! wiz-context
+//! wiz-context keeps the IP context labels of a Netography Fusion account equal to what Wiz knows of its vulnerable
+//! assets. This is the map of the code.
+//!
+//! ```text
+//!  Wiz                                                                             Netography Fusion
+//! report ─▶ pipeline::read_report ─▶ pipeline::merge_into ─▶ pipeline::compare ─▶ pipeline::Batcher ─▶ labels
+//!  (gzip)    facts per asset          facts per address       add · change ·       within Fusion's limits
+//!                                                             remove ▲
+//!                                                          store: facts in force, ledger
+//! ```
+//!
+//! - [`domain`]: the nouns, valid by construction.
+//! - [`pipeline`]: the verbs, pure, in the order of the data.
+//! - [`store`]: the database, and the only SQL.
+//! - [`simulator`]: made-up reports.
+//! - [`commands`]: the commands of the program.
+//! - [`clock`]: the one source of time. [`shutdown`]: the one place that starts and ends tasks.
+//!
+//! Words: an *integration* is the connection to one Wiz tenant. A *run* makes the labels equal to a *report*, which lists
+//! *findings*. *Facts* are what a report says of each *asset*. A *pair* is an address and a *context* (`cve` …), for which
+//! Fusion holds one value: its *labels*. The *ledger* knows per pair what Fusion last acknowledged, and what was sent since
+//! without an answer. A *plan* is the difference between facts and ledger.
+
 pub mod clock;
 pub mod commands;
 pub mod domain;
-pub mod fusion;
 pub mod http;
-pub mod outgoing;
 pub mod pipeline;
 pub mod shutdown;
 pub mod simulator;
 pub mod store;
-pub mod wiz;
 pub mod worker;

@@ -18,6 +18,8 @@ enum Command {
     Demo(DemoArgs),
     Generate(GenerateArgs),
     Labels(LabelsArgs),
+    /// Print the OpenAPI document of the HTTP API
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo(args),
         Command::Generate(args) => commands::generate(&args),
         Command::Labels(args) => commands::labels(&args),
+        Command::Openapi => commands::openapi(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

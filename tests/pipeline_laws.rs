@@ -1,7 +1,10 @@
 //! The laws of the pipeline, on reports full of odd cells: it equals a slow, literal reading of the rules, the order of
 //! rows does not matter, and neither does how the bytes come.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 
@@ -155,7 +158,7 @@ fn slow_labels(report: &[u8]) -> String {
                 lines.push('\n');
             }
             in_part += values.len();
-            lines += &format!("{ip},{context},{}\n", values.join(","));
+            writeln!(lines, "{ip},{context},{}", values.join(",")).unwrap();
         }
     }
     lines
@@ -200,7 +203,7 @@ fn row() -> impl Strategy<Value = String> {
         "",
         "fe80::1 | 10.0.0.3; 2001:DB8::1",
     ]);
-    let scored = (
+    let rated = (
         severities(),
         scores(),
         severities(),
@@ -212,7 +215,7 @@ fn row() -> impl Strategy<Value = String> {
     (
         names,
         statuses,
-        scored,
+        rated,
         flags(),
         flags(),
         ids(),
@@ -221,8 +224,8 @@ fn row() -> impl Strategy<Value = String> {
         addresses,
     )
         .prop_map(
-            |(name, status, scored, exploit, kev, id, asset, provider, addresses)| {
-                let (cvss, score, severity, vendor, nvd, nvd_score, vendor_score) = scored;
+            |(name, status, rated, exploit, kev, id, asset, provider, addresses)| {
+                let (cvss, score, severity, vendor, nvd, nvd_score, vendor_score) = rated;
                 let cells = [
                     name,
                     status,

@@ -3,8 +3,10 @@
 mod demo;
 mod generate;
 mod labels;
+mod openapi;
 mod table;
 
 pub use demo::{DemoArgs, demo};
 pub use generate::{GenerateArgs, HeaderChoice, generate};
 pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
+pub use openapi::openapi;

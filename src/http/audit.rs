@@ -17,7 +17,10 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// A search in the audit log.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "the schema of the body; it is read member by member to name every fault at once")]
+#[expect(
+    dead_code,
+    reason = "the schema of the body; it is read member by member to name every fault at once"
+)]
 pub(super) struct AuditSearch {
     /// From when on: milliseconds since 1970 UTC (seconds where below 10¹¹), or negative seconds back from now.
     #[schema(example = -86400)]
@@ -66,7 +69,10 @@ pub(super) async fn search(
         }
         value
     };
-    Ok(Answer::page(records.iter().map(|(_, found)| record(found)).collect(), None))
+    Ok(Answer::page(
+        records.iter().map(|(_, found)| record(found)).collect(),
+        None,
+    ))
 }
 
 /// Reads one record of the audit log.
@@ -112,19 +118,36 @@ pub(super) async fn list(
     mut query: Query,
 ) -> Result<Answer<Envelope<Vec<AuditRecord>>>, Problem> {
     let limit = query.limit(100);
-    let before = query.take("cursor", |cursor| cursor.parse().map_err(|_| "is not a cursor of this list".to_owned()));
-    let equal = ["class", "subclass", "action", "user", "original_id"].into_iter().filter_map(|name| {
-        let value = query.take(name, |value| Ok(value.to_owned()))?;
-        Some((AuditField::read(name)?, value))
+    let before = query.take("cursor", |cursor| {
+        cursor
+            .parse()
+            .map_err(|_| "is not a cursor of this list".to_owned())
     });
+    let equal = ["class", "subclass", "action", "user", "original_id"]
+        .into_iter()
+        .filter_map(|name| {
+            let value = query.take(name, |value| Ok(value.to_owned()))?;
+            Some((AuditField::read(name)?, value))
+        });
     let equal = equal.collect();
     query.done()?;
-    let wanted = AuditQuery { equal, before, limit: limit + 1, ..AuditQuery::default() };
+    let wanted = AuditQuery {
+        equal,
+        before,
+        limit: limit + 1,
+        ..AuditQuery::default()
+    };
     let mut records = app.store.audit(&wanted).await?;
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
-    let next = records.last().filter(|_| more).map(|(number, _)| number.to_string());
-    Ok(Answer::page(records.into_iter().map(|(_, record)| record).collect(), next))
+    let next = records
+        .last()
+        .filter(|_| more)
+        .map(|(number, _)| number.to_string());
+    Ok(Answer::page(
+        records.into_iter().map(|(_, record)| record).collect(),
+        next,
+    ))
 }
 
 fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<String>>), Problem> {
@@ -138,7 +161,10 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
     for member in members.keys() {
         if !["start", "end", "size", "from", "include", "search"].contains(&member.as_str()) {
             name = ProblemName::UnknownMember;
-            errors.push(FieldError::new(format!("/{member}"), "is not a member of a search"));
+            errors.push(FieldError::new(
+                format!("/{member}"),
+                "is not a member of a search",
+            ));
         }
     }
     let mut time = |member: &str| match members.get(member).map(Value::as_i64) {
@@ -148,29 +174,45 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
             None
         }
         None => {
-            errors.push(FieldError::new(format!("/{member}"), "is missing: milliseconds since 1970, or negative seconds back"));
+            errors.push(FieldError::new(
+                format!("/{member}"),
+                "is missing: milliseconds since 1970, or negative seconds back",
+            ));
             None
         }
     };
     let (since, until) = (time("start"), time("end"));
-    let mut number = |member: &str, bounds: std::ops::RangeInclusive<u64>, default: u32| match members.get(member) {
-        None | Some(Value::Null) => default,
-        Some(value) => match value.as_u64().filter(|number| bounds.contains(number)).map(u32::try_from) {
-            Some(Ok(number)) => number,
-            _ => {
-                let detail = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
-                errors.push(FieldError::new(format!("/{member}"), detail));
-                default
+    let mut number =
+        |member: &str, bounds: std::ops::RangeInclusive<u64>, default: u32| match members.get(member) {
+            None | Some(Value::Null) => default,
+            Some(value) => {
+                let number = value.as_u64().filter(|number| bounds.contains(number));
+                number
+                    .and_then(|number| u32::try_from(number).ok())
+                    .unwrap_or_else(|| {
+                        let detail = format!(
+                            "must be a whole number from {} to {}",
+                            bounds.start(),
+                            bounds.end()
+                        );
+                        errors.push(FieldError::new(format!("/{member}"), detail));
+                        default
+                    })
             }
-        },
-    };
-    let (limit, offset) = (number("size", 1..=1000, 1000), number("from", 0..=u64::from(u32::MAX), 0));
+        };
+    let (limit, offset) = (
+        number("size", 1..=1000, 1000),
+        number("from", 0..=u64::from(u32::MAX), 0),
+    );
     let include: Option<Vec<String>> = match members.get("include") {
         None | Some(Value::Null) => None,
         Some(value) => match serde_json::from_value::<Vec<String>>(value.clone()) {
             Ok(include) if include.len() <= 100 => Some(include).filter(|include| !include.is_empty()),
             _ => {
-                errors.push(FieldError::new("/include", "must be an array of at most 100 names of members"));
+                errors.push(FieldError::new(
+                    "/include",
+                    "must be an array of at most 100 names of members",
+                ));
                 None
             }
         },
@@ -190,7 +232,17 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
         return Err(Problem::of_members(name, errors));
     }
     let equal = equal.unwrap_or_default();
-    Ok((AuditQuery { since, until, equal, before: None, offset, limit }, include))
+    Ok((
+        AuditQuery {
+            since,
+            until,
+            equal,
+            before: None,
+            offset,
+            limit,
+        },
+        include,
+    ))
 }
 
 fn read_conditions(text: &str) -> Option<Vec<(AuditField, String)>> {

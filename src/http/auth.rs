@@ -17,15 +17,22 @@ const ADMIN: &str = "admin";
 /// Lets requests with a valid API key pass, and tells handlers who calls.
 pub(super) async fn require_key(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let Some(key) = bearer(request.headers()) else {
-        return refused("Send an API key: `Authorization: Bearer <key>`. The first one is in the file `admin-key` beside the database.");
+        return refused(
+            "Send an API key: `Authorization: Bearer <key>`. The first one is in the file `admin-key` beside the database.",
+        );
     };
     if !app.settings.admin_key.is(key) {
-        return refused("The API key is not valid. The first one is in the file `admin-key` beside the database.");
+        return refused(
+            "The API key is not valid. The first one is in the file `admin-key` beside the database.",
+        );
     }
     let actor = Actor {
         user: ADMIN.to_owned(),
         request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
-        address: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string()),
+        address: request
+            .extensions()
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|info| info.0.ip().to_string()),
     };
     request.extensions_mut().insert(actor);
     next.run(request).await

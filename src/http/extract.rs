@@ -19,25 +19,44 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let is_json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let essence = content_type
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        let is_json = essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"));
         if !is_json {
             return Err(Problem::new(
                 ProblemName::UnsupportedMediaType,
                 "Send the body as JSON, with the header `Content-Type: application/json`.",
             ));
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(ProblemName::TooLarge, "The body is larger than 1 MiB, which no call of this service needs.")
-            }
-            _ => Problem::new(ProblemName::InvalidBody, "The body could not be read to its end. Send it again."),
-        })?;
+        let body =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                        ProblemName::TooLarge,
+                        "The body is larger than 1 MiB, which no call of this service needs.",
+                    ),
+                    _ => Problem::new(
+                        ProblemName::InvalidBody,
+                        "The body could not be read to its end. Send it again.",
+                    ),
+                })?;
         // serde_json stops at 128 levels, so a deep body is an error and not an overflow.
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Problem::new(ProblemName::InvalidBody, format!("The body is not JSON: it breaks off or goes wrong at {place}."))
+            Problem::new(
+                ProblemName::InvalidBody,
+                format!("The body is not JSON: it breaks off or goes wrong at {place}."),
+            )
         })
     }
 }
@@ -51,7 +70,11 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, state).await;
-        let id = params.as_ref().ok().and_then(|params| params.iter().next()).and_then(|(_, id)| id.parse().ok());
+        let id = params
+            .as_ref()
+            .ok()
+            .and_then(|params| params.iter().next())
+            .and_then(|(_, id)| id.parse().ok());
         id.map(Self).ok_or_else(|| Problem::not_found("record"))
     }
 }
@@ -65,7 +88,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(), Vec::new()))
+        Ok(Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            Vec::new(),
+        ))
     }
 }
 
@@ -107,21 +135,40 @@ impl Query {
     /// When a parameter was wrong, or one is left that no call took.
     pub(super) fn done(self) -> Result<(), Problem> {
         let Self(left, mut errors) = self;
-        let name = if left.is_empty() { ProblemName::InvalidBody } else { ProblemName::UnknownMember };
-        let unknown = left.keys().map(|name| FieldError::new(format!("?{name}"), "is not a parameter of this call"));
+        let name = if left.is_empty() {
+            ProblemName::InvalidBody
+        } else {
+            ProblemName::UnknownMember
+        };
+        let unknown = left
+            .keys()
+            .map(|name| FieldError::new(format!("?{name}"), "is not a parameter of this call"));
         errors.extend(unknown);
-        if errors.is_empty() { Ok(()) } else { Err(Problem::of_members(name, errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::of_members(name, errors))
+        }
     }
 }
 
 /// How long the caller would wait, from `Prefer: wait=S` (RFC 7240), at most 60 seconds.
 pub(super) fn preferred_wait(headers: &HeaderMap) -> Option<std::time::Duration> {
-    let preferences = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
-    let mut waits = preferences.flat_map(|value| value.split([',', ';'])).filter_map(|preference| {
-        let (name, value) = preference.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
-    });
-    waits.next().map(|seconds| std::time::Duration::from_secs(seconds.min(60)))
+    let preferences = headers
+        .get_all("prefer")
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut waits = preferences
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| {
+            let (name, value) = preference.split_once('=')?;
+            name.trim()
+                .eq_ignore_ascii_case("wait")
+                .then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
+        });
+    waits
+        .next()
+        .map(|seconds| std::time::Duration::from_secs(seconds.min(60)))
 }
 
 #[cfg(test)]
@@ -138,7 +185,10 @@ mod tests {
             preferred_wait(&headers)
         };
         assert_eq!(wait("wait=10"), Some(Duration::from_secs(10)));
-        assert_eq!(wait("respond-async, Wait = \"600\""), Some(Duration::from_mins(1)));
+        assert_eq!(
+            wait("respond-async, Wait = \"600\""),
+            Some(Duration::from_mins(1))
+        );
         assert_eq!(wait("wait=soon"), None);
         assert_eq!(wait("return=minimal"), None);
     }

@@ -7,16 +7,23 @@ use utoipa::ToSchema;
 use super::problem::{FieldError, Problem, ProblemName};
 use super::status::Status;
 use crate::domain::{
-    AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationName, IntegrationSettings, Timestamp,
-    TokenUrl, UpdateInterval, WizConnection,
+    AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationName,
+    IntegrationSettings, Timestamp, TokenUrl, UpdateInterval, WizConnection,
 };
 
 /// An integration as a client sends it.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "the schema of the body; it is read member by member to name every fault at once")]
+#[expect(
+    dead_code,
+    reason = "the schema of the body; it is read member by member to name every fault at once"
+)]
 pub(super) struct IntegrationBody {
     /// The unique name: 1 to 64 of letters, digits, `.`, `_`, `-` and space.
-    #[schema(example = "wiz1", max_length = 64, pattern = "^[A-Za-z0-9._-]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$")]
+    #[schema(
+        example = "wiz1",
+        max_length = 64,
+        pattern = "^[A-Za-z0-9._-]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$"
+    )]
     name: String,
     /// The kind of integration; there is one.
     #[schema(example = "wiz", pattern = "^wiz$")]
@@ -32,7 +39,10 @@ pub(super) struct IntegrationBody {
 
 /// A Wiz tenant and its service account, as a client sends them.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "the schema of the body; it is read member by member to name every fault at once")]
+#[expect(
+    dead_code,
+    reason = "the schema of the body; it is read member by member to name every fault at once"
+)]
 pub(super) struct WizBody {
     /// The GraphQL API; a missing `/graphql` is added.
     #[schema(example = "https://api.us17.app.wiz.io/graphql")]
@@ -136,69 +146,119 @@ const READ_ONLY_WIZ: [&str; 1] = ["clientsecret_set_at"];
 /// A problem that names each member, what is wrong with it and what would be right.
 pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -> Result<ReadBody, Problem> {
     let Value::Object(body) = body else {
-        let detail = "The body must be a JSON object with `name`, `type`, `enabled`, `updateinterval` and `wiz`.";
+        let detail =
+            "The body must be a JSON object with `name`, `type`, `enabled`, `updateinterval` and `wiz`.";
         return Err(Problem::new(ProblemName::InvalidBody, detail));
     };
     let present = match purpose {
         Purpose::Create => None,
         Purpose::Replace(integration) | Purpose::Patch(integration) => Some(integration),
     };
-    let kept = if let Purpose::Patch(integration) = purpose { Some(&integration.settings) } else { None };
-    let empty = Map::new();
-    let mut reader = Reader { errors: Vec::new(), unknown: false };
-    reader.refuse_unknown(body, "", &["name", "type", "enabled", "updateinterval", "wiz"], &READ_ONLY);
+    let kept = if let Purpose::Patch(integration) = purpose {
+        Some(&integration.settings)
+    } else {
+        None
+    };
+    let mut reader = Reader {
+        errors: Vec::new(),
+        unknown: false,
+    };
+    reader.refuse_unknown(
+        body,
+        "",
+        &["name", "type", "enabled", "updateinterval", "wiz"],
+        &READ_ONLY,
+    );
     if let (Some(integration), Some(id)) = (present, body.get("id"))
         && id.as_str() != Some(&integration.id.to_string())
     {
-        reader.fault("/id", "is not the id of this integration; leave it out");
+        reader.fault::<()>("/id", "is not the id of this integration; leave it out");
     }
     let name = reader.text(body, "", "name", kept.map(|kept| kept.name.as_str()), |text| {
         text.parse::<IntegrationName>().map_err(|error| error.to_string())
     });
     reader.text(body, "", "type", kept.map(|_| "wiz"), |text| {
-        if text == "wiz" { Ok(()) } else { Err("must be `wiz`, the one type there is".to_owned()) }
+        if text == "wiz" {
+            Ok(())
+        } else {
+            Err("must be `wiz`, the one type there is".to_owned())
+        }
     });
     let enabled = match (body.get("enabled"), kept) {
         (Some(Value::Bool(enabled)), _) => Some(*enabled),
         (None, Some(kept)) => Some(kept.enabled),
-        (None, None) => reader.missing("/enabled", "`true` lets the schedule start runs, `false` leaves them to you"),
+        (None, None) => reader.missing(
+            "/enabled",
+            "`true` lets the schedule start runs, `false` leaves them to you",
+        ),
         (Some(_), _) => reader.fault("/enabled", "must be `true` or `false`"),
     };
     let interval = match (body.get("updateinterval"), kept) {
         (Some(Value::Number(number)), _) => {
             let interval = UpdateInterval::try_from(number.as_i64().unwrap_or(-1));
-            interval.map_err(|error| reader.fault::<()>("/updateinterval", error.to_string())).ok()
+            interval
+                .map_err(|error| reader.fault::<()>("/updateinterval", error.to_string()))
+                .ok()
         }
         (None, Some(kept)) => Some(kept.update_interval),
         (None, None) => reader.missing("/updateinterval", "seconds between two runs, 86400 for a day"),
         (Some(_), _) => reader.fault("/updateinterval", crate::domain::UpdateIntervalError.to_string()),
     };
+    let wiz = read_wiz(&mut reader, body, present, kept.map(|kept| &kept.wiz), allowed);
+    match (name, enabled, interval, wiz) {
+        (Some(name), Some(enabled), Some(update_interval), Some((wiz, client_secret)))
+            if reader.errors.is_empty() =>
+        {
+            let settings = IntegrationSettings {
+                name,
+                enabled,
+                update_interval,
+                wiz,
+            };
+            Ok(ReadBody {
+                settings,
+                client_secret,
+            })
+        }
+        _ => Err(reader.problem()),
+    }
+}
+
+/// Reads the member `wiz`; what `kept` has may be left out.
+fn read_wiz(
+    reader: &mut Reader,
+    body: &Map<String, Value>,
+    present: Option<&Integration>,
+    kept: Option<&WizConnection>,
+    allowed: &AllowedHosts,
+) -> Option<(WizConnection, Option<ClientSecret>)> {
+    let empty = Map::new();
     let wiz = match (body.get("wiz"), kept) {
         (Some(Value::Object(wiz)), _) => wiz,
         (None, Some(_)) => &empty,
-        (None, None) => reader
-            .missing("/wiz", "an object with `apiendpoint`, `tokenurl`, `clientid` and `clientsecret`")
-            .unwrap_or(&empty),
-        (Some(_), _) => reader.fault("/wiz", "must be an object").unwrap_or(&empty),
+        (None, None) => {
+            return reader.missing(
+                "/wiz",
+                "an object with `apiendpoint`, `tokenurl`, `clientid` and `clientsecret`",
+            );
+        }
+        (Some(_), _) => return reader.fault("/wiz", "must be an object"),
     };
-    let read_wiz = body.get("wiz").is_none_or(Value::is_object) && (body.contains_key("wiz") || kept.is_some());
-    let kept_wiz = kept.map(|kept| &kept.wiz);
-    let members = ["apiendpoint", "tokenurl", "clientid", "clientsecret"];
-    reader.refuse_unknown(wiz, "/wiz", &members, &READ_ONLY_WIZ);
-    if !read_wiz {
-        return Err(reader.problem());
-    }
-    let kept_text = kept_wiz.map(|wiz| (wiz.api_endpoint.to_string(), wiz.token_url.to_string(), wiz.client_id.clone()));
-    let (kept_api, kept_token, kept_client) = match &kept_text {
-        Some((api, token, client)) => (Some(api.as_str()), Some(token.as_str()), Some(client.as_str())),
-        None => (None, None, None),
-    };
-    let api_endpoint = reader.text(wiz, "/wiz", "apiendpoint", kept_api, |text| {
+    reader.refuse_unknown(
+        wiz,
+        "/wiz",
+        &["apiendpoint", "tokenurl", "clientid", "clientsecret"],
+        &READ_ONLY_WIZ,
+    );
+    let kept_api = kept.map(|kept| kept.api_endpoint.to_string());
+    let api_endpoint = reader.text(wiz, "/wiz", "apiendpoint", kept_api.as_deref(), |text| {
         ApiEndpoint::read(text, allowed).map_err(|error| error.to_string())
     });
-    let token_url = reader.text(wiz, "/wiz", "tokenurl", kept_token, |text| {
+    let kept_token = kept.map(|kept| kept.token_url.to_string());
+    let token_url = reader.text(wiz, "/wiz", "tokenurl", kept_token.as_deref(), |text| {
         TokenUrl::read(text, allowed).map_err(|error| error.to_string())
     });
+    let kept_client = kept.map(|kept| kept.client_id.as_str());
     let client_id = reader.text(wiz, "/wiz", "clientid", kept_client, |text| match text.trim() {
         "" => Err("must not be empty".to_owned()),
         text if text.len() > 1024 || text.chars().any(char::is_control) => {
@@ -206,43 +266,37 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
         }
         text => Ok(text.to_owned()),
     });
-    let secret = match wiz.get("clientsecret") {
-        None => None,
+    let client_secret = match wiz.get("clientsecret") {
         Some(Value::String(text)) if is_secret(text) => Some(ClientSecret::new(text.trim())),
         Some(_) => reader.fault(
             "/wiz/clientsecret",
             "must be the secret itself, a text that is neither empty nor a mask; leave it out to keep the stored one",
         ),
-    };
-    if secret.is_none() && !wiz.contains_key("clientsecret") {
-        match present {
-            None => {
+        None => {
+            let stored = present.map(|present| &present.settings.wiz);
+            let moved = |stored: &WizConnection| {
+                token_url.as_ref().is_some_and(|url| *url != stored.token_url)
+                    || client_id.as_ref().is_some_and(|id| *id != stored.client_id)
+            };
+            if stored.is_none() {
                 reader.missing::<()>("/wiz/clientsecret", "the secret of the service account");
+            } else if stored.is_some_and(moved) {
+                reader.fault::<()>(
+                    "/wiz/clientsecret",
+                    "is required when `tokenurl` or `clientid` changes, for the stored secret belongs to the old ones",
+                );
             }
-            Some(present) => {
-                let stored = &present.settings.wiz;
-                let moved = token_url.as_ref().is_some_and(|url| *url != stored.token_url)
-                    || client_id.as_ref().is_some_and(|id| *id != stored.client_id);
-                if moved {
-                    reader.fault::<()>(
-                        "/wiz/clientsecret",
-                        "is required when `tokenurl` or `clientid` changes, for the stored secret belongs to the old ones",
-                    );
-                }
-            }
+            None
         }
-    }
-    let (Some(name), Some(enabled), Some(update_interval), Some(api_endpoint), Some(token_url), Some(client_id)) =
-        (name, enabled, interval, api_endpoint, token_url, client_id)
-    else {
-        return Err(reader.problem());
     };
-    if !reader.errors.is_empty() {
-        return Err(reader.problem());
-    }
-    let wiz = WizConnection { api_endpoint, token_url, client_id };
-    let settings = IntegrationSettings { name, enabled, update_interval, wiz };
-    Ok(ReadBody { settings, client_secret: secret })
+    Some((
+        WizConnection {
+            api_endpoint: api_endpoint?,
+            token_url: token_url?,
+            client_id: client_id?,
+        },
+        client_secret,
+    ))
 }
 
 fn is_secret(text: &str) -> bool {
@@ -267,10 +321,16 @@ impl Reader {
     }
 
     fn refuse_unknown(&mut self, object: &Map<String, Value>, at: &str, known: &[&str], ignored: &[&str]) {
-        for member in object.keys().filter(|key| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str())) {
+        for member in object
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str()))
+        {
             self.unknown = true;
             let pointer = format!("{at}/{}", member.replace('~', "~0").replace('/', "~1"));
-            self.errors.push(FieldError::new(pointer, format!("is not a member; known are {}", known.join(", "))));
+            self.errors.push(FieldError::new(
+                pointer,
+                format!("is not a member; known are {}", known.join(", ")),
+            ));
         }
     }
 
@@ -287,16 +347,24 @@ impl Reader {
             (Some(Value::String(text)), _) => text.as_str(),
             (None, Some(kept)) => {
                 // What is stored was checked when it came.
-                return read(kept).map_err(|detail| self.fault::<()>(&pointer, detail)).ok();
+                return read(kept)
+                    .map_err(|detail| self.fault::<()>(&pointer, detail))
+                    .ok();
             }
             (None, None) => return self.missing(&pointer, "it is required"),
             (Some(_), _) => return self.fault(&pointer, "must be a text"),
         };
-        read(text).map_err(|detail| self.fault::<()>(&pointer, detail)).ok()
+        read(text)
+            .map_err(|detail| self.fault::<()>(&pointer, detail))
+            .ok()
     }
 
     fn problem(self) -> Problem {
-        let name = if self.unknown { ProblemName::UnknownMember } else { ProblemName::InvalidBody };
+        let name = if self.unknown {
+            ProblemName::UnknownMember
+        } else {
+            ProblemName::InvalidBody
+        };
         Problem::of_members(name, self.errors)
     }
 }

@@ -11,7 +11,9 @@ use super::problem::{Problem, ProblemBody, ProblemName};
 use super::state::AppState;
 use super::status::Status;
 use crate::domain::{Integration, IntegrationId, RunFlags, SettingsTag, Trigger};
-use crate::store::{Actor, AuditAction, AuditEntry, IntegrationOverview, NewIntegration, RunStart, StoreError};
+use crate::store::{
+    Actor, AuditAction, AuditEntry, IntegrationOverview, NewIntegration, RunStart, StoreError,
+};
 
 /// How often a change without `If-Match` is tried again when another came between its reading and its writing.
 const CHANGE_TRIES: u32 = 5;
@@ -41,7 +43,9 @@ pub(super) async fn list(
     let more = overviews.len() > limit as usize;
     overviews.truncate(limit as usize);
     let views: Vec<_> = overviews.iter().map(|overview| view(overview, &app)).collect();
-    let last = overviews.last().map(|overview| overview.integration.settings.name.to_string());
+    let last = overviews
+        .last()
+        .map(|overview| overview.integration.settings.name.to_string());
     Ok(Answer::page(views, last.filter(|_| more)))
 }
 
@@ -71,7 +75,9 @@ pub(super) async fn create(
     let and_run = query.switch("run");
     query.done()?;
     let read = integration_body::read(&body, Purpose::Create, &app.settings.allowed_hosts)?;
-    let client_secret = read.client_secret.expect("reading a new integration's body requires its secret");
+    let client_secret = read
+        .client_secret
+        .expect("reading a new integration's body requires its secret");
     let now = app.clock.now();
     let integration = Integration {
         id: IntegrationId::new(now),
@@ -90,15 +96,28 @@ pub(super) async fn create(
         new_object: Some(IntegrationView::new(&integration, None).audit_object()),
     };
     let id = integration.id;
-    let new = NewIntegration { id, settings: integration.settings, client_secret };
-    let start = RunStart { actor, trigger: Trigger::Create, flags: RunFlags::default() };
-    let run = app.store.create_integration(&new, and_run.then_some(&start), &entry, now).await?;
+    let new = NewIntegration {
+        id,
+        settings: integration.settings,
+        client_secret,
+    };
+    let start = RunStart {
+        actor,
+        trigger: Trigger::Create,
+        flags: RunFlags::default(),
+    };
+    let run = app
+        .store
+        .create_integration(&new, and_run.then_some(&start), &entry, now)
+        .await?;
     app.desk.run_queued();
     app.desk.schedule_changed();
     let overview = app.store.integration_overview(id).await?;
-    Ok(Answer::with_run(StatusCode::CREATED, vec![view(&overview, &app)], run)
-        .header(header::LOCATION, format!("/api/v1/integrations/context/{id}"))
-        .header(header::ETAG, integration.tag.to_string()))
+    Ok(
+        Answer::with_run(StatusCode::CREATED, vec![view(&overview, &app)], run)
+            .header(header::LOCATION, format!("/api/v1/integrations/context/{id}"))
+            .header(header::ETAG, integration.tag.to_string()),
+    )
 }
 
 /// Reads an integration.
@@ -230,7 +249,9 @@ pub(super) async fn delete(
         new_object: None,
     };
     let tag = headers.contains_key(header::IF_MATCH).then_some(integration.tag);
-    app.store.delete_integration(id, tag, &entry, app.clock.now()).await?;
+    app.store
+        .delete_integration(id, tag, &entry, app.clock.now())
+        .await?;
     app.desk.cancel_work_of(id);
     app.desk.schedule_changed();
     Ok(StatusCode::NO_CONTENT)
@@ -253,7 +274,10 @@ pub(super) async fn status(
     query: Query,
 ) -> Result<Answer<Envelope<Status>>, Problem> {
     query.done()?;
-    Ok(Answer::one(Status::new(&app.store.integration_overview(id).await?, &app)))
+    Ok(Answer::one(Status::new(
+        &app.store.integration_overview(id).await?,
+        &app,
+    )))
 }
 
 async fn change(
@@ -283,7 +307,11 @@ async fn change(
             new_object: Some(IntegrationView::new(&after, None).audit_object()),
         };
         let secret = body.client_secret.as_ref();
-        match app.store.update_integration(id, before.tag, &body.settings, secret, &entry, now).await {
+        match app
+            .store
+            .update_integration(id, before.tag, &body.settings, secret, &entry, now)
+            .await
+        {
             Err(StoreError::StaleTag) => {}
             Err(error) => return Err(error.into()),
             Ok(_) => {
@@ -313,13 +341,17 @@ fn check_match(headers: &HeaderMap, tag: SettingsTag) -> Result<(), Problem> {
     if wanted.peek().is_none() {
         return Ok(());
     }
-    let mut tags = wanted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let mut tags = wanted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     if tags.any(|wanted| matches!(wanted.trim(), "*") || wanted.trim() == tag.to_string()) {
         Ok(())
     } else {
         Err(Problem::new(
             ProblemName::PreconditionFailed,
-            format!("The settings are at version {tag} by now. Read them again and repeat the change with that If-Match."),
+            format!(
+                "The settings are at version {tag} by now. Read them again and repeat the change with that If-Match."
+            ),
         ))
     }
 }

@@ -52,25 +52,61 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("wiz_context");
         let runs = Family::default();
-        registry.register("runs", "Runs that ended, by state, failure kind and trigger", runs.clone());
+        registry.register(
+            "runs",
+            "Runs that ended, by state, failure kind and trigger",
+            runs.clone(),
+        );
         let pairs = Family::default();
-        registry.register("pairs", "Pairs (ip, context) that runs planned, by change", pairs.clone());
+        registry.register(
+            "pairs",
+            "Pairs (ip, context) that runs planned, by change",
+            pairs.clone(),
+        );
         let report_rows = Counter::default();
-        registry.register("report_rows", "Rows of reports read as a whole", report_rows.clone());
+        registry.register(
+            "report_rows",
+            "Rows of reports read as a whole",
+            report_rows.clone(),
+        );
         let report_bytes = Counter::default();
-        registry.register_with_unit("report", "Bytes of reports received", Unit::Bytes, report_bytes.clone());
+        registry.register_with_unit(
+            "report",
+            "Bytes of reports received",
+            Unit::Bytes,
+            report_bytes.clone(),
+        );
         let requests = Family::new_with_constructor(new_histogram as fn() -> Histogram);
         let help = "Time that requests to this service took";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, requests.clone());
         let integrations = Gauge::default();
-        registry.register("integrations", "Integrations that are stored", integrations.clone());
-        Self(Arc::new(Inner { registry, runs, pairs, report_rows, report_bytes, requests, integrations }))
+        registry.register(
+            "integrations",
+            "Integrations that are stored",
+            integrations.clone(),
+        );
+        Self(Arc::new(Inner {
+            registry,
+            runs,
+            pairs,
+            report_rows,
+            report_bytes,
+            requests,
+            integrations,
+        }))
     }
 
     /// Counts a run that ended.
     pub fn run_ended(&self, run: &RunRecord) {
-        let kind = run.failure.as_ref().map_or("none", |failure| failure.kind.as_str());
-        let labels = RunLabels { state: run.state.as_str(), kind, trigger: run.trigger.as_str() };
+        let kind = run
+            .failure
+            .as_ref()
+            .map_or("none", |failure| failure.kind.as_str());
+        let labels = RunLabels {
+            state: run.state.as_str(),
+            kind,
+            trigger: run.trigger.as_str(),
+        };
         self.0.runs.get_or_create(&labels).inc();
         if let Some(certificate) = &run.certificate {
             self.0.report_rows.inc_by(certificate.rows_parsed);
@@ -89,7 +125,11 @@ impl Metrics {
     }
 
     pub(super) fn request_answered(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+        let labels = RequestLabels {
+            method: method.to_owned(),
+            route: route.to_owned(),
+            status,
+        };
         self.0.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 

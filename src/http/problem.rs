@@ -9,8 +9,7 @@ use crate::store::StoreError;
 
 /// The stable codes of errors, their status and their title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is its own code, written out in `parts`")]
-pub enum ProblemName {
+pub(super) enum ProblemName {
     InvalidBody,
     UnknownMember,
     Unauthorized,
@@ -28,52 +27,74 @@ pub enum ProblemName {
 impl ProblemName {
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::InvalidBody => ("invalid_body", StatusCode::BAD_REQUEST, "The request cannot be used"),
-            Self::UnknownMember => ("unknown_member", StatusCode::BAD_REQUEST, "The request has an unknown member"),
+            Self::InvalidBody => (
+                "invalid_body",
+                StatusCode::BAD_REQUEST,
+                "The request cannot be used",
+            ),
+            Self::UnknownMember => (
+                "unknown_member",
+                StatusCode::BAD_REQUEST,
+                "The request has an unknown member",
+            ),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "An API key is needed"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Not with this method"),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Not with this method",
+            ),
             Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
             Self::RunUnderWay => ("run_under_way", StatusCode::CONFLICT, "A run is under way"),
             Self::RunEnded => ("run_ended", StatusCode::CONFLICT, "The run has ended"),
-            Self::PreconditionFailed => {
-                ("precondition_failed", StatusCode::PRECONDITION_FAILED, "The settings changed meanwhile")
-            }
-            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be JSON")
-            }
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The service could not"),
+            Self::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "The settings changed meanwhile",
+            ),
+            Self::TooLarge => (
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be JSON",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The service could not",
+            ),
         }
-    }
-
-    /// The code as it stands in answers.
-    pub const fn as_str(self) -> &'static str {
-        self.parts().0
     }
 }
 
 /// What is wrong with one member of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
+pub(super) struct FieldError {
     /// The member, as a JSON pointer; `?name` for a query parameter.
     #[schema(example = "/updateinterval")]
-    pub pointer: String,
+    pub(super) pointer: String,
     /// What is wrong, and what would be right.
     #[schema(example = "must be a whole number of seconds from 86400 (one day) to 604800 (one week)")]
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 impl FieldError {
     /// An error of the member at a pointer.
-    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+    pub(super) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
     }
 }
 
 /// An error answer.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     name: ProblemName,
     detail: String,
     errors: Vec<FieldError>,
@@ -82,45 +103,59 @@ pub struct Problem {
 /// An error answer (`application/problem+json`, RFC 9457) with the keys of Fusion's errors beside.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub struct ProblemBody {
+pub(super) struct ProblemBody {
     /// The kind of problem; relative to the service.
     #[schema(example = "/problems/invalid_body")]
-    pub r#type: String,
+    pub(super) r#type: String,
     /// The kind in words.
     #[schema(example = "The request cannot be used")]
-    pub title: &'static str,
+    pub(super) title: &'static str,
     /// The HTTP status.
     #[schema(example = 400)]
-    pub status: u16,
+    pub(super) status: u16,
     /// What happened, and what to do.
-    pub detail: String,
+    pub(super) detail: String,
     /// The stable code of the kind.
     #[schema(example = "invalid_body")]
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// The same as `detail`.
-    pub message: String,
+    pub(super) message: String,
     /// What is wrong with each member, where members are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<FieldError>,
+    pub(super) errors: Vec<FieldError>,
     /// The id of the request, to find it in the log.
-    pub request_id: String,
+    pub(super) request_id: String,
 }
 
 impl Problem {
     /// A problem of a kind; the detail is a sentence that also says what to do.
-    pub fn new(name: ProblemName, detail: impl Into<String>) -> Self {
-        Self { name, detail: detail.into(), errors: Vec::new() }
+    pub(super) fn new(name: ProblemName, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
     }
 
     /// A problem with members of the request; unknown members decide the kind.
-    pub fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
-        let told: Vec<_> = errors.iter().map(|error| format!("`{}` {}", error.pointer, error.detail)).collect();
-        Self { name, detail: format!("{}.", told.join("; ")), errors }
+    pub(super) fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| format!("`{}` {}", error.pointer, error.detail))
+            .collect();
+        Self {
+            name,
+            detail: format!("{}.", told.join("; ")),
+            errors,
+        }
     }
 
     /// There is no integration, run or record with the id.
-    pub fn not_found(what: &str) -> Self {
-        Self::new(ProblemName::NotFound, format!("There is no {what} with this id. List them to see which there are."))
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(
+            ProblemName::NotFound,
+            format!("There is no {what} with this id. List them to see which there are."),
+        )
     }
 
     /// The body, for the request of that id.
@@ -145,7 +180,9 @@ impl IntoResponse for Problem {
         let (_, status, _) = self.name.parts();
         let mut response = status.into_response();
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(self);
         response
@@ -158,14 +195,20 @@ impl From<StoreError> for Problem {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::NameTaken => Self::of_members(
                 ProblemName::NameTaken,
-                vec![FieldError::new("/name", "is the name of another integration; choose another")],
+                vec![FieldError::new(
+                    "/name",
+                    "is the name of another integration; choose another",
+                )],
             ),
             StoreError::StaleTag => Self::new(
                 ProblemName::PreconditionFailed,
                 "The settings changed since they were read. Read them again and repeat the change with the new ETag.",
             ),
             error => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a request failed in the store");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a request failed in the store"
+                );
                 Self::new(
                     ProblemName::Internal,
                     "The service could not do this because of a fault of its own. The log tells more under this request_id.",

@@ -55,23 +55,51 @@ pub(super) async fn list(
     Id(id): Id<IntegrationId>,
     mut query: Query,
 ) -> Result<Answer<Envelope<Vec<LabelRecordView>>>, Problem> {
-    let ip = query.take("ip", |text| Address::read(text).map_err(|problem| format!("is {problem}")));
+    let ip = query.take("ip", |text| {
+        Address::read(text).map_err(|problem| format!("is {problem}"))
+    });
     let context = query.take("context", |text| {
-        Context::read(text).ok_or_else(|| "must be `cve`, `cvss_rating`, `cvss_score` or `vuln_count`".to_owned())
+        Context::read(text)
+            .ok_or_else(|| "must be `cve`, `cvss_rating`, `cvss_score` or `vuln_count`".to_owned())
     });
     let limit = query.limit(1000);
-    let after = query.take("cursor", |text| read_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned()));
+    let after = query.take("cursor", |text| {
+        read_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
+    });
     query.done()?;
     app.store.integration(id).await?;
-    let Some(account) = app.settings.account else { return Ok(Answer::page(Vec::new(), None)) };
-    let mut records = app.store.labels(id, account, &LedgerQuery { ip, context, after, limit: limit + 1 }).await?;
+    let Some(account) = app.settings.account else {
+        return Ok(Answer::page(Vec::new(), None));
+    };
+    let mut records = app
+        .store
+        .labels(
+            id,
+            account,
+            &LedgerQuery {
+                ip,
+                context,
+                after,
+                limit: limit + 1,
+            },
+        )
+        .await?;
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
-    let next = records.last().filter(|_| more).map(|record| format!("{}~{}", record.pair.ip, record.pair.context));
-    Ok(Answer::page(records.iter().map(LabelRecordView::new).collect(), next))
+    let next = records
+        .last()
+        .filter(|_| more)
+        .map(|record| format!("{}~{}", record.pair.ip, record.pair.context));
+    Ok(Answer::page(
+        records.iter().map(LabelRecordView::new).collect(),
+        next,
+    ))
 }
 
 fn read_cursor(text: &str) -> Option<Pair> {
     let (ip, context) = text.split_once('~')?;
-    Some(Pair { ip: Address::read(ip).ok()?, context: Context::read(context)? })
+    Some(Pair {
+        ip: Address::read(ip).ok()?,
+        context: Context::read(context)?,
+    })
 }

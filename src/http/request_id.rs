@@ -19,11 +19,21 @@ const HEADER: &str = "x-request-id";
 
 impl RequestId {
     fn of(request: &Request) -> Self {
-        let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
+        let given = request
+            .headers()
+            .get(HEADER)
+            .and_then(|value| value.to_str().ok());
         let plain = |id: &&str| {
-            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            (1..=128).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
-        Self(given.filter(plain).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned))
+        Self(
+            given
+                .filter(plain)
+                .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned),
+        )
     }
 }
 
@@ -31,7 +41,11 @@ impl RequestId {
 pub(super) async fn layer(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
     let method = request.method().to_string();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     request.extensions_mut().insert(id.clone());
     let span = tracing::info_span!("http.request", method, route, request_id = id.0);
     let began = app.clock.now();
@@ -45,7 +59,10 @@ pub(super) async fn layer(State(app): State<AppState>, mut request: Request, nex
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
     }
     let id = HeaderValue::try_from(id.0).expect("a plain word fits into a header");
     response.headers_mut().insert(HEADER, id);

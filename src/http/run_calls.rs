@@ -70,11 +70,23 @@ pub(super) async fn start(
     if reject.unwrap_or_default()
         && let Some(active) = app.store.integration_overview(id).await?.active_run
     {
-        let detail = format!("The run {} is under way. Wait for its end, cancel it, or leave out `if_running`.", active.id);
+        let detail = format!(
+            "The run {} is under way. Wait for its end, cancel it, or leave out `if_running`.",
+            active.id
+        );
         return Err(Problem::new(ProblemName::RunUnderWay, detail));
     }
     let flags = RunFlags { dry_run: false, full };
-    let run = begin(&app, id, RunStart { actor, trigger: Trigger::Manual, flags }).await?;
+    let run = begin(
+        &app,
+        id,
+        RunStart {
+            actor,
+            trigger: Trigger::Manual,
+            flags,
+        },
+    )
+    .await?;
     under_way(&app, run, &headers).await
 }
 
@@ -117,14 +129,29 @@ pub(super) async fn start_dry(
     if let Some(run) = recent.filter(|_| !fresh) {
         return ended(&app, run).await;
     }
-    let flags = RunFlags { dry_run: true, full: false };
-    let run = begin(&app, id, RunStart { actor, trigger: Trigger::Manual, flags }).await?;
+    let flags = RunFlags {
+        dry_run: true,
+        full: false,
+    };
+    let run = begin(
+        &app,
+        id,
+        RunStart {
+            actor,
+            trigger: Trigger::Manual,
+            flags,
+        },
+    )
+    .await?;
     under_way(&app, run, &headers).await
 }
 
 /// HEAD would start a dry run as GET does, and tell nothing.
 pub(super) async fn no_head() -> Problem {
-    Problem::new(ProblemName::MethodNotAllowed, "This call starts a run, so HEAD is not served. Use GET, or read the status.")
+    Problem::new(
+        ProblemName::MethodNotAllowed,
+        "This call starts a run, so HEAD is not served. Use GET, or read the status.",
+    )
 }
 
 async fn begin(app: &AppState, id: IntegrationId, start: RunStart) -> Result<RunRecord, Problem> {
@@ -152,15 +179,16 @@ async fn under_way(
         Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)).header(header::LOCATION, location)
     };
     Ok(match wait {
-        Some(wait) => {
-            answer.header(HeaderName::from_static("preference-applied"), format!("wait={}", wait.as_secs()))
-        }
+        Some(wait) => answer.header(
+            HeaderName::from_static("preference-applied"),
+            format!("wait={}", wait.as_secs()),
+        ),
         None => answer,
     })
 }
 
 async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRecord, Problem> {
-    let until = app.clock.sleep(wait);
+    let until = app.clock.sleep_until(app.clock.now() + wait);
     tokio::pin!(until);
     let mut ends = app.desk.ended_runs();
     loop {
@@ -179,7 +207,11 @@ async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRe
 /// The answer of an ended run: the labels wanted, or nothing when it did not come so far.
 async fn ended(app: &AppState, run: RunRecord) -> Result<Answer<RunEnvelope<Vec<LabelRecordView>>>, Problem> {
     let records = if run.state == RunState::Succeeded {
-        let own = if run.dry_run { app.store.facts_of_dry_run(run.id).await? } else { None };
+        let own = if run.dry_run {
+            app.store.facts_of_dry_run(run.id).await?
+        } else {
+            None
+        };
         wanted_records(&app.store, run.integration, own, MAX_RECORDS).await?
     } else {
         Vec::new()

@@ -26,7 +26,10 @@ use crate::store::{Actor, CancelOrder, RunsQuery};
         (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(State(app): State<AppState>, query: Query) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
+pub(super) async fn list(
+    State(app): State<AppState>,
+    query: Query,
+) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
     page(&app, query, None).await
 }
 
@@ -51,7 +54,11 @@ pub(super) async fn list_of_integration(
     Id(id): Id<IntegrationId>,
     query: Query,
 ) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
-    let ever = RunsQuery { integration: Some(id), before: None, limit: 1 };
+    let ever = RunsQuery {
+        integration: Some(id),
+        before: None,
+        limit: 1,
+    };
     if app.store.runs(&ever).await?.is_empty() {
         app.store.integration(id).await?;
     }
@@ -102,7 +109,10 @@ pub(super) async fn cancel(
         let detail = format!("The run has ended already: it {}.", before.state.as_str());
         return Err(Problem::new(ProblemName::RunEnded, detail));
     }
-    let run = app.store.cancel_run(id, &CancelOrder::by(&actor, "asked for"), app.clock.now()).await?;
+    let run = app
+        .store
+        .cancel_run(id, &CancelOrder::by(&actor, "asked for"), app.clock.now())
+        .await?;
     app.desk.cancel_work_of(run.integration);
     if run.state.is_final() {
         app.desk.run_ended(id);
@@ -117,9 +127,20 @@ async fn page(
     integration: Option<IntegrationId>,
 ) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
     let limit = query.limit(100);
-    let before = query.take("cursor", |cursor| cursor.parse().map_err(|_| "is not a cursor of this list".to_owned()));
+    let before = query.take("cursor", |cursor| {
+        cursor
+            .parse()
+            .map_err(|_| "is not a cursor of this list".to_owned())
+    });
     query.done()?;
-    let mut runs = app.store.runs(&RunsQuery { integration, before, limit: limit + 1 }).await?;
+    let mut runs = app
+        .store
+        .runs(&RunsQuery {
+            integration,
+            before,
+            limit: limit + 1,
+        })
+        .await?;
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
     let next = runs.last().filter(|_| more).map(|run| run.id.to_string());

@@ -80,7 +80,11 @@ impl Status {
                 .as_ref()
                 .and_then(|run| run.certificate.as_ref())
                 .map(|certificate| age(certificate.report_run_at)),
-            fusion: if app.settings.account.is_some() { Fusion::Ok } else { Fusion::NotConfigured },
+            fusion: if app.settings.account.is_some() {
+                Fusion::Ok
+            } else {
+                Fusion::NotConfigured
+            },
             active_run: active,
         }
     }

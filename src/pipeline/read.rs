@@ -55,7 +55,7 @@ pub fn read_report<R: Read>(
         misshapen += u64::from(record.len() != header.columns.len());
         collector.add(&Row::new(record, &header.positions));
         rows.set(rows.get() + 1);
-        if rows.get() % ROWS_PER_LOOK == 0 && observe(ReadProgress { rows: rows.get() }).is_break() {
+        if rows.get().is_multiple_of(ROWS_PER_LOOK) && observe(ReadProgress { rows: rows.get() }).is_break() {
             return Err(ReportError::Stopped);
         }
     }

@@ -67,19 +67,23 @@ impl Desk {
         drop(self.0.ended.send(run));
     }
 
-    pub(super) async fn queue_changed(&self) {
+    /// Waits until a run may be waiting.
+    pub async fn queue_changed(&self) {
         self.0.queue.notified().await;
     }
 
-    pub(super) async fn until_schedule_changed(&self) {
+    /// Waits until the schedule may have changed.
+    pub async fn until_schedule_changed(&self) {
         self.0.schedule.notified().await;
     }
 
-    pub(super) fn work_begins(&self, run: RunId, integration: IntegrationId, token: CancellationToken) {
+    /// Tells that the work on a run begins, which the token ends.
+    pub fn work_begins(&self, run: RunId, integration: IntegrationId, token: CancellationToken) {
         self.lock().insert(run, (integration, token));
     }
 
-    pub(super) fn work_ends(&self, run: RunId) {
+    /// Tells that the work on a run ended.
+    pub fn work_ends(&self, run: RunId) {
         self.lock().remove(&run);
     }
 
