@@ -1,6 +1,6 @@
 //! The HTTP API: extract, one call, map.
 //!
-//! Answers come in Fusion's envelope, errors as problems. The routes with their documents are gathered in [`router`]; who
+//! Answers come in Fusion's envelope, errors as problems. The routes with their documents are gathered in [`router()`]; who
 //! calls is decided in `auth`, before any handler.
 
 mod audit;
