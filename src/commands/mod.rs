@@ -1,1 +1,3 @@
-//! (to be written)
+//! The commands of the program, one file each.
+
+pub mod simulate;
