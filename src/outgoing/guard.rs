@@ -5,7 +5,7 @@
 //! connection, so that a name that changes its mind gains nothing.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -118,19 +118,15 @@ const fn embedded(high: u16, low: u16) -> Ipv4Addr {
 }
 
 const fn is_public_v4(address: Ipv4Addr) -> bool {
-    !matches!(
-        address.octets(),
-        [0 | 10 | 127, ..]              // this network, private, loopback
-            | [100, 64..=127, ..]       // shared by carriers; some clouds' metadata
-            | [169, 254, ..]            // link-local; most clouds' metadata
-            | [172, 16..=31, ..]        // private
-            | [192, 168, ..]            // private
-            | [192, 0, 0 | 2, _]        // protocol assignments, documentation
-            | [198, 18 | 19, ..]        // benchmarks
-            | [198, 51, 100, _]         // documentation
-            | [203, 0, 113, _]          // documentation
-            | [224..=255, ..] // multicast, reserved, broadcast
-    )
+    match address.octets() {
+        // this network, private, loopback, multicast, reserved
+        [0 | 10 | 127 | 224..=255, ..] => false,
+        // shared by carriers (and some clouds' metadata), link-local (most clouds' metadata), private
+        [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => false,
+        // protocol assignments, benchmarks, documentation
+        [192, 0, 0 | 2, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => false,
+        _ => true,
+    }
 }
 
 /// Resolves names as the system does, and leaves out addresses that are not public.

@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_that_is_still_good_outlives_a_failed_renewal() {
-        let issuer = Issuer::new(Duration::from_secs(900));
+        let issuer = Issuer::new(Duration::from_mins(15));
         issuer.token(None).await;
         issuer.clock.advance(Duration::from_secs(700));
         let failing = async || Err::<FreshToken, _>("down");
@@ -162,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_token_does_not_come_back() {
-        let issuer = Issuer::new(Duration::from_secs(900));
+        let issuer = Issuer::new(Duration::from_mins(15));
         issuer.token(None).await;
         let refused = BearerToken::new("t1");
         let failing = async || Err::<FreshToken, _>("down");
