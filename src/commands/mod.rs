@@ -1,14 +1,12 @@
 //! The commands of the program, one file each.
 
 mod demo;
-mod generate;
 mod labels;
 mod openapi;
 mod simulate;
 mod table;
 
 pub use demo::{DemoArgs, demo};
-pub use generate::{GenerateArgs, HeaderChoice, generate};
 pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
 pub use openapi::openapi;
 pub use simulate::{SimulateArgs, run as simulate};
