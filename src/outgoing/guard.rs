@@ -117,6 +117,7 @@ const fn embedded(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, d)
 }
 
+#[expect(clippy::match_same_arms, reason = "a line a reason to refuse")]
 const fn is_public_v4(address: Ipv4Addr) -> bool {
     match address.octets() {
         // this network, private, loopback, multicast, reserved
