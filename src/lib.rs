@@ -13,7 +13,8 @@
 //! - [`pipeline`]: the verbs, pure, in the order of the data.
 //! - [`store`]: the database, and the only SQL.
 //! - [`http`]: the API in the shapes of Fusion's own calls. [`worker`]: when runs happen, and what is wanted.
-//! - [`wiz`]: the client of Wiz, over [`outgoing`]: the one way out, which decides what may be connected to.
+//! - [`wiz`], [`fusion`]: the clients of the neighbours, over [`outgoing`]: the one way out, which decides what may be
+//!   connected to.
 //! - [`simulator`]: the two neighbours as servers, and made-up reports.
 //! - [`commands`]: the commands of the program.
 //! - [`clock`]: the one source of time. [`shutdown`]: the one place that starts and ends tasks.
@@ -26,6 +27,7 @@
 pub mod clock;
 pub mod commands;
 pub mod domain;
+pub mod fusion;
 pub mod http;
 pub mod outgoing;
 pub mod pipeline;

@@ -17,6 +17,7 @@ mod retry_after;
 mod send;
 #[cfg(test)]
 pub(crate) mod test_server;
+mod token_answer;
 mod token_cache;
 
 pub(crate) use call::{Call, Repeat};
@@ -25,4 +26,5 @@ pub(crate) use error::{SendError, one_line};
 pub(crate) use limiter::RateLimiter;
 pub(crate) use retry_after::{read_seconds, retry_after};
 pub(crate) use send::Answer;
+pub(crate) use token_answer::NoToken;
 pub(crate) use token_cache::{FreshToken, TokenCache};

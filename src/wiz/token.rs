@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::error::{Problem, WizError};
-use crate::domain::{BearerToken, WizCredentials};
-use crate::outgoing::{Answer, Call, FreshToken, Outgoing, Repeat};
+use crate::domain::WizCredentials;
+use crate::outgoing::{Answer, Call, FreshToken, NoToken, Outgoing, Repeat};
 
 /// Sign-ins answer within a second or two.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,13 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SHORTEST_LIFE: Duration = Duration::from_mins(15);
 
 const PURPOSE: &str = "sign in at Wiz";
-
-/// The two members that are certain; `expires_in` has been seen as text.
-#[derive(Deserialize)]
-struct WireToken {
-    access_token: Option<Value>,
-    expires_in: Option<Value>,
-}
 
 /// Signs a service account in.
 pub(super) async fn sign_in(
@@ -49,17 +40,10 @@ pub(super) async fn sign_in(
 /// Reads the answer; nothing of its body goes into an error, since identity providers may echo the request.
 fn read(answer: &Answer) -> Result<FreshToken, WizError> {
     let problem = match answer.status.as_u16() {
-        200 => match serde_json::from_slice::<WireToken>(&answer.body) {
-            Err(_) => Problem::Unreadable("not a sign-in's answer".into()),
-            Ok(wire) => match wire.access_token {
-                Some(Value::String(token)) if is_token(&token) => {
-                    return Ok(FreshToken {
-                        token: BearerToken::new(token),
-                        life: wire.expires_in.as_ref().and_then(life).unwrap_or(SHORTEST_LIFE),
-                    });
-                }
-                _ => Problem::NoToken,
-            },
+        200 => match FreshToken::read(&answer.body, SHORTEST_LIFE) {
+            Ok(token) => return Ok(token),
+            Err(NoToken::NotAnAnswer) => Problem::Unreadable("not a sign-in's answer".into()),
+            Err(NoToken::Missing) => Problem::NoToken,
         },
         // Identity providers answer 400 with `invalid_client` too.
         status @ (400 | 401 | 403) => Problem::SignInRefused(status),
@@ -77,19 +61,6 @@ fn read(answer: &Answer) -> Result<FreshToken, WizError> {
     })
 }
 
-/// Whether a text can stand in a header as a token.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn life(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::String(text) => text.trim().parse().ok()?,
-        other => other.as_u64()?,
-    };
-    (seconds > 0).then(|| Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use reqwest::StatusCode;
@@ -97,28 +68,12 @@ mod tests {
     use super::*;
     use crate::domain::FailureKind;
 
-    fn read_as(status: u16, body: &'static str) -> Result<(String, u64), WizError> {
-        let answer = Answer {
+    fn read_as(status: u16, body: &'static str) -> Result<FreshToken, WizError> {
+        read(&Answer {
             status: StatusCode::from_u16(status).unwrap(),
             body: body.into(),
             retry_after: None,
-        };
-        read(&answer).map(|fresh| (fresh.token.expose().to_owned(), fresh.life.as_secs()))
-    }
-
-    #[test]
-    fn a_token_reads_with_its_life() {
-        for (body, life_s) in [
-            (
-                r#"{"access_token":"t","expires_in":86400,"token_type":"Bearer"}"#,
-                86_400,
-            ),
-            (r#"{"access_token":"t","expires_in":"900"}"#, 900),
-            (r#"{"access_token":"t"}"#, 900),
-            (r#"{"access_token":"t","expires_in":0}"#, 900),
-        ] {
-            assert_eq!(read_as(200, body).unwrap(), ("t".to_owned(), life_s), "{body}");
-        }
+        })
     }
 
     #[test]
@@ -150,7 +105,7 @@ mod tests {
             (503, "planted", FailureKind::WizUnavailable, true),
             (404, "planted", FailureKind::Report, false),
         ] {
-            let error = read_as(status, body).unwrap_err();
+            let error = read_as(status, body).err().unwrap();
             let failure = error.failure();
             assert_eq!(
                 (failure.kind, failure.retryable),
