@@ -12,8 +12,8 @@ use super::{Call, Outgoing, Repeat, SendError, retry_after};
 /// How often a call is sent at most, the first time included. The run has its own, longer patience.
 const TRIES: u32 = 3;
 
-/// The pause before the second try; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The pause before the second try; it doubles. Long enough that no neighbour's limit on requests per second is met.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whoever asks for a longer pause is left to the run's own patience.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
