@@ -42,7 +42,9 @@ async fn add_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
     match faults {
         Ok(faults) => {
             let mut state = shared.state();
-            faults.into_iter().for_each(|fault| state.faults.add(fault));
+            for fault in faults {
+                state.faults.add(fault);
+            }
             empty(StatusCode::NO_CONTENT)
         }
         Err(refused) => *refused,

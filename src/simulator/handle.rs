@@ -35,13 +35,13 @@ impl Simulator {
     pub async fn start(settings: SimulatorSettings, clock: Clock, shutdown: &Shutdown) -> io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
-        let host = settings
-            .public_host
-            .clone()
-            .unwrap_or_else(|| match address.ip().is_unspecified() {
-                true => format!("127.0.0.1:{}", address.port()),
-                false => address.to_string(),
-            });
+        let host = settings.public_host.clone().unwrap_or_else(|| {
+            if address.ip().is_unspecified() {
+                format!("127.0.0.1:{}", address.port())
+            } else {
+                address.to_string()
+            }
+        });
         let shared = Arc::new(Shared::new(settings, clock, shutdown.clone()));
         let router = router(Arc::clone(&shared));
         shutdown.spawn(serve(listener, router, Arc::clone(&shared)));

@@ -99,7 +99,12 @@ fn is_whole(csv: &[u8]) -> bool {
     !csv.is_empty() && memchr::memchr_iter(b'"', csv).count().is_multiple_of(2)
 }
 
-fn write_csv(csv: &[u8], asked: &Asked, out: impl Write) -> io::Result<u64> {
+fn write_csv(csv: &[u8], asked: &Asked, mut out: impl Write) -> io::Result<u64> {
+    /// What some programs begin a file with; the reader passes over it.
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    if csv.starts_with(BYTE_ORDER_MARK) {
+        out.write_all(BYTE_ORDER_MARK)?;
+    }
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -114,11 +119,7 @@ fn write_csv(csv: &[u8], asked: &Asked, out: impl Write) -> io::Result<u64> {
         .from_writer(out);
     let mut record = csv::ByteRecord::new();
     reader.read_byte_record(&mut record)?;
-    let names: Vec<Vec<u8>> = record
-        .iter()
-        .enumerate()
-        .map(|(at, name)| without_mark(at, name).to_vec())
-        .collect();
+    let names = record.clone();
     let place_of = |column: Column| names.iter().position(|name| name == column.as_str().as_bytes());
     let places: Vec<usize> = match asked.columns.as_slice() {
         [] => (0..names.len()).collect(),
@@ -149,14 +150,6 @@ fn write_csv(csv: &[u8], asked: &Asked, out: impl Write) -> io::Result<u64> {
     Ok(rows)
 }
 
-/// The first name of a header may come behind a byte order mark.
-fn without_mark(at: usize, name: &[u8]) -> &[u8] {
-    match name.strip_prefix(b"\xef\xbb\xbf") {
-        Some(name) if at == 0 => name,
-        _ => name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +176,7 @@ mod tests {
         assert_eq!(
             open,
             (
-                "FindingStatus,Name\r\nOpen,CVE-1\r\n,CVE-3\r\n".to_owned(),
+                "\u{feff}FindingStatus,Name\r\nOpen,CVE-1\r\n,CVE-3\r\n".to_owned(),
                 Some(2)
             )
         );

@@ -172,7 +172,7 @@ impl Finding {
             Column::LastDetected | Column::UpdatedAt => self.detected[1].write(cell, 2026),
             Column::ResolvedAt if self.status() == Status::Resolved => self.detected[2].write(cell, 2026),
             Column::ResolutionReason if self.status() == Status::Resolved => {
-                cell.push_str("Vulnerability is fixed")
+                cell.push_str("Vulnerability is fixed");
             }
             Column::CveDescription => {
                 cell.push_str(prose.passage(self.advisory.bits, 20 + self.advisory.description_bytes() / 2));
@@ -305,7 +305,7 @@ impl Number {
                 write(cell, format_args!("{}{point}{}", number / 100, number / 10 % 10));
             }
             Self::Known(number, point) => {
-                write(cell, format_args!("{}{point}{:02}", number / 100, number % 100))
+                write(cell, format_args!("{}{point}{:02}", number / 100, number % 100));
             }
         }
     }

@@ -85,7 +85,7 @@ impl Prose {
             "unauthenticated",
             "\"trusted\"",
         ];
-        let mut random = source(seed, 0x7072_6f73_65, 0);
+        let mut random = source(seed, 0x0070_726f_7365, 0);
         let mut text = String::with_capacity(Self::BYTES + 32);
         while text.len() < Self::BYTES {
             text.push_str(pick(&mut random, &WORDS));

@@ -99,14 +99,11 @@ impl MadeFile {
         as_encoding: bool,
         truncate: Option<(u64, Ending)>,
     ) -> Answer {
-        let range = match self.range(request) {
-            Ok(range) => range,
-            Err(()) => {
-                let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
-                let range = format!("bytes */{}", self.bytes);
-                answer.headers_mut().insert(header::CONTENT_RANGE, value(&range));
-                return answer;
-            }
+        let Ok(range) = self.range(request) else {
+            let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
+            let range = value(&format!("bytes */{}", self.bytes));
+            answer.headers_mut().insert(header::CONTENT_RANGE, range);
+            return answer;
         };
         let (from, to) = range.unwrap_or((0, self.bytes));
         let announced = to - from;
@@ -114,9 +111,8 @@ impl MadeFile {
             Some((bytes, ending)) if bytes < announced => (bytes, Some(ending)),
             _ => (announced, None),
         };
-        let body = match self.body(from, sent, ending == Some(Ending::Cut)).await {
-            Ok(body) => body,
-            Err(_) => return text(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        let Ok(body) = self.body(from, sent, ending == Some(Ending::Cut)).await else {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         };
         let mut answer = Response::new(body);
         let headers = answer.headers_mut();

@@ -71,9 +71,10 @@ impl TypeRef {
     /// Whether a variable of this type may stand where `wanted` is asked for.
     pub(super) fn fits(&self, wanted: &Self) -> bool {
         match (self, wanted) {
-            (Self::NonNull(this), Self::NonNull(wanted)) => this.fits(wanted),
+            (Self::NonNull(this), Self::NonNull(wanted)) | (Self::List(this), Self::List(wanted)) => {
+                this.fits(wanted)
+            }
             (Self::NonNull(this), wanted) => this.fits(wanted),
-            (Self::List(this), Self::List(wanted)) => this.fits(wanted),
             (this, wanted) => this == wanted,
         }
     }
