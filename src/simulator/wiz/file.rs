@@ -101,8 +101,8 @@ impl MadeFile {
     ) -> Answer {
         let Ok(range) = self.range(request) else {
             let mut answer = text(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange");
-            let range = value(&format!("bytes */{}", self.bytes));
-            answer.headers_mut().insert(header::CONTENT_RANGE, range);
+            let range = format!("bytes */{}", self.bytes);
+            answer.headers_mut().insert(header::CONTENT_RANGE, value(&range));
             return answer;
         };
         let (from, to) = range.unwrap_or((0, self.bytes));
