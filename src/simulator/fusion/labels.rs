@@ -29,8 +29,9 @@ impl LabelStore {
     /// Writes the value of a pair; whether that changed anything.
     pub(super) fn put(&mut self, pair: LabelPair, labels: Vec<String>) -> bool {
         self.foreign.remove(&pair);
-        let before = self.labels.insert(pair.clone(), labels);
-        before.as_ref() != self.labels.get(&pair)
+        let changes = self.labels.get(&pair) != Some(&labels);
+        self.labels.insert(pair, labels);
+        changes
     }
 
     /// Writes the value of a pair in the name of another product.

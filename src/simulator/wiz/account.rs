@@ -223,7 +223,7 @@ fn create_report(caller: &mut Caller<'_>) -> Result<Value, Problem> {
     }
     let id = caller.state.wiz.reports.create(spec, caller.now);
     caller.start_run(&id);
-    Ok(payload("CreateReportPayload", report_value(caller, &id, true)))
+    Ok(payload("CreateReportPayload", &report_value(caller, &id, true)))
 }
 
 fn update_report(caller: &mut Caller<'_>) -> Result<Value, Problem> {
@@ -239,14 +239,14 @@ fn update_report(caller: &mut Caller<'_>) -> Result<Value, Problem> {
         report.spec = report.spec.changed(&caller.shared.settings, &change)?;
         report.updated_at = now;
     }
-    Ok(payload("UpdateReportPayload", report_value(caller, &id, true)))
+    Ok(payload("UpdateReportPayload", &report_value(caller, &id, true)))
 }
 
 fn rerun_report(caller: &mut Caller<'_>) -> Result<Value, Problem> {
     let id = caller.known_report("/input/id")?;
     caller.start_run(&id);
     // What a rerun answers is as old as what is read after it, and costs no read.
-    Ok(payload("RerunReportPayload", report_value(caller, &id, false)))
+    Ok(payload("RerunReportPayload", &report_value(caller, &id, false)))
 }
 
 fn delete_report(caller: &mut Caller<'_>) -> Result<Value, Problem> {
@@ -270,6 +270,6 @@ fn cancel_report_run(caller: &mut Caller<'_>) -> Result<Value, Problem> {
     Ok(run_value(caller, &id))
 }
 
-fn payload(of: &str, report: Value) -> Value {
+fn payload(of: &str, report: &Value) -> Value {
     json!({"__typename": of, "report": report})
 }

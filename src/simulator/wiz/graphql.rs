@@ -94,7 +94,7 @@ pub(in crate::simulator) async fn graphql(
     };
     let answer = met.0.iter().find_map(|effect| match effect {
         Effect::ErrorIn200 { code, .. } => Some(error_in_200(code, None)),
-        Effect::PartialData => Some(error_in_200("INTERNAL", Some(without_last(data.clone())))),
+        Effect::PartialData => Some(error_in_200("INTERNAL", Some(&without_last(data.clone())))),
         _ => None,
     });
     met.sent(answer.unwrap_or_else(|| answer::json(StatusCode::OK, &json!({"data": data}))))
@@ -246,7 +246,7 @@ fn refusal(fault: &StatusFault) -> Answer {
     )
 }
 
-fn error_in_200(code: &str, data: Option<Value>) -> Answer {
+fn error_in_200(code: &str, data: Option<&Value>) -> Answer {
     let error = json!({"message": "the simulator was told to fail", "extensions": {"code": code}});
     answer::json(StatusCode::OK, &json!({"errors": [error], "data": data}))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apollo_parser::cst::{self, CstNode as _, Definition};
+use apollo_parser::cst::{self, Definition};
 use serde_json::{Map, Value};
 
 use super::schema::{Kind, Schema};
@@ -84,7 +84,7 @@ impl Request {
         let mut reading = Reading {
             schema,
             fragments: fragments(&document)?,
-            variables: variable_values(schema, found.variable_definitions(), variables)?,
+            variables: variable_values(schema, found.variable_definitions().as_ref(), variables)?,
             depth: 0,
         };
         let selection = found
@@ -231,7 +231,7 @@ impl Reading<'_> {
         selected.arguments = argument_values(
             schema,
             &mut self.variables,
-            field.arguments(),
+            field.arguments().as_ref(),
             &definition.arguments,
         )?;
         let inner = definition.ty.name();
@@ -252,10 +252,6 @@ impl Reading<'_> {
             Some(selection) => {
                 let possible = schema.possible(inner);
                 self.select(&selection, inner, &possible, &mut selected.selection)?;
-                if selected.selection.is_empty() {
-                    let text = selection.syntax().text().len();
-                    return Err(invalid(format!("An empty selection ({text:?} bytes).")));
-                }
             }
         }
         Ok(selected)

@@ -32,7 +32,7 @@ struct Stale {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) report: String,
-    pub(super) run_at: Timestamp,
+    pub(super) started_at: Timestamp,
     duration: Duration,
     end: End,
     pub(super) file: PendingFile,
@@ -64,7 +64,7 @@ pub(super) struct Standing {
 impl Run {
     pub(super) fn new(
         report: String,
-        run_at: Timestamp,
+        started_at: Timestamp,
         duration: Duration,
         file: PendingFile,
         effects: Vec<Effect>,
@@ -81,7 +81,7 @@ impl Run {
         }
         Self {
             report,
-            run_at,
+            started_at,
             duration,
             end,
             file,
@@ -91,7 +91,7 @@ impl Run {
 
     /// Whether its time is over, be its file ready or not.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        now.since(self.run_at) >= self.duration
+        now.since(self.started_at) >= self.duration
     }
 
     pub(super) fn standing(&self, now: Timestamp) -> Standing {
@@ -100,7 +100,7 @@ impl Run {
             progress,
             failed_reason,
         };
-        let (elapsed, whole) = (now.since(self.run_at).as_millis(), self.duration.as_millis());
+        let (elapsed, whole) = (now.since(self.started_at).as_millis(), self.duration.as_millis());
         match &self.end {
             _ if elapsed < whole / 10 => standing("QUEUED", 0, None),
             End::Failed(reason) if elapsed >= whole => standing("FAILED", 0, Some(reason.clone())),
@@ -146,7 +146,7 @@ impl Run {
 /// All reports of the account.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    reports: BTreeMap<String, Report>,
+    by_id: BTreeMap<String, Report>,
     runs: BTreeMap<String, Run>,
     made: u64,
 }
@@ -172,16 +172,16 @@ impl Reports {
             updated_at,
             stale: None,
         };
-        self.reports.insert(id.clone(), report);
+        self.by_id.insert(id.clone(), report);
         id
     }
 
     /// Takes up a new run of a report, which may keep naming the run before for a while. Returns its id.
     pub(super) fn start(&mut self, run: Run, stale_reads: u32, stale_for: Duration) -> String {
         let id = self.new_id(0x5e61);
-        let now = run.run_at;
+        let now = run.started_at;
         let report = self
-            .reports
+            .by_id
             .get_mut(&run.report)
             .expect("a run is started for a report that exists");
         if let Some(before) = report.runs.last() {
@@ -203,15 +203,15 @@ impl Reports {
     }
 
     pub(super) fn report(&self, id: &str) -> Option<&Report> {
-        self.reports.get(id)
+        self.by_id.get(id)
     }
 
     pub(super) fn report_mut(&mut self, id: &str) -> Option<&mut Report> {
-        self.reports.get_mut(id)
+        self.by_id.get_mut(id)
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Option<Report> {
-        let report = self.reports.remove(id)?;
+        let report = self.by_id.remove(id)?;
         for run in &report.runs {
             self.runs.remove(run);
         }
@@ -220,7 +220,7 @@ impl Reports {
 
     /// The reports by age.
     pub(super) fn all(&self) -> impl Iterator<Item = (&String, &Report)> {
-        self.reports.iter()
+        self.by_id.iter()
     }
 
     pub(super) fn run(&self, id: &str) -> Option<&Run> {
@@ -239,7 +239,7 @@ impl Reports {
     /// The run that a report names as its last; for a while after a rerun that is the one before. A read brings the end
     /// of that while nearer.
     pub(super) fn last_run(&mut self, report: &str, now: Timestamp, is_read: bool) -> Option<String> {
-        let report = self.reports.get_mut(report)?;
+        let report = self.by_id.get_mut(report)?;
         match &mut report.stale {
             Some(stale) if now < stale.until && stale.reads_left > 0 => {
                 if is_read {
@@ -267,12 +267,6 @@ impl Reports {
                 .get(*id)
                 .is_some_and(|run| run.standing(now).status == "COMPLETED")
         };
-        self.reports
-            .get(report)?
-            .runs
-            .iter()
-            .rev()
-            .find(completed)
-            .cloned()
+        self.by_id.get(report)?.runs.iter().rev().find(completed).cloned()
     }
 }

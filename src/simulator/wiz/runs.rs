@@ -33,7 +33,7 @@ pub(super) fn run_value(caller: &mut Caller<'_>, id: &str) -> Value {
     let Some(run) = caller.state.wiz.reports.run(id) else {
         return Value::Null;
     };
-    let (standing, rows, run_at) = (run.standing(caller.now), run.count(caller.now), run.run_at);
+    let (standing, rows, run_at) = (run.standing(caller.now), run.count(caller.now), run.started_at);
     let report = run.report.clone();
     let results = rows.map(|rows| json!({"__typename": "ReportRunResultsVulnerabilities", "count": rows}));
     let url = (standing.status == "COMPLETED" && caller.field.asks("url")).then(|| signed_url(caller, id));

@@ -31,12 +31,12 @@ impl Variables {
 /// Holds the values that a request gives for its variables against their declared types.
 pub(super) fn variable_values(
     schema: &Schema,
-    definitions: Option<cst::VariableDefinitions>,
+    definitions: Option<&cst::VariableDefinitions>,
     given: &Map<String, Value>,
 ) -> Result<Variables, Refusal> {
     let mut variables = BTreeMap::new();
     for definition in definitions
-        .iter()
+        .into_iter()
         .flat_map(cst::VariableDefinitions::variable_definitions)
     {
         let name = definition
@@ -85,11 +85,11 @@ pub(super) fn variable_values(
 pub(super) fn argument_values(
     schema: &Schema,
     variables: &mut Variables,
-    given: Option<cst::Arguments>,
+    given: Option<&cst::Arguments>,
     taken: &BTreeMap<String, TypeRef>,
 ) -> Result<Map<String, Value>, Refusal> {
     let mut values = Map::new();
-    for argument in given.iter().flat_map(cst::Arguments::arguments) {
+    for argument in given.into_iter().flat_map(cst::Arguments::arguments) {
         let name = argument
             .name()
             .map(|name| name.text().to_string())

@@ -43,7 +43,7 @@ pub(in crate::simulator) fn report_views(state: &State, now: Timestamp) -> Vec<R
         let file = run.file.made().and_then(Result::ok);
         Some(RunView {
             id: id.clone(),
-            run_at: run.run_at,
+            run_at: run.started_at,
             status: run.standing(now).status,
             bytes: file.as_ref().map(|file| file.bytes),
             rows: file.as_ref().and_then(|file| file.rows),
