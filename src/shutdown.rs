@@ -47,6 +47,25 @@ impl Shutdown {
         });
     }
 
+    /// Begins the end when the process is asked to stop: SIGTERM, or ctrl-c.
+    ///
+    /// # Errors
+    /// When the system gives no signals.
+    pub fn watch_signals(&self) -> std::io::Result<()> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let token = self.token();
+        self.spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = token.cancelled() => {}
+            }
+            token.cancel();
+        });
+        Ok(())
+    }
+
     /// Asks all tasks to come to an end.
     pub fn begin(&self) {
         self.token.cancel();

@@ -1,1 +1,12 @@
-//! (to be written)
+//! The commands of the program, one file each.
+
+mod demo;
+mod labels;
+mod openapi;
+mod simulate;
+mod table;
+
+pub use demo::{DemoArgs, demo};
+pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
+pub use openapi::openapi;
+pub use simulate::{SimulateArgs, run as simulate};

@@ -1,1 +1,27 @@
-//! (to be written)
+//! The HTTP API: extract, one call, map.
+//!
+//! Answers come in Fusion's envelope, errors as problems. The routes with their documents are gathered in [`router()`]; who
+//! calls is decided in `auth`, before any handler.
+
+mod audit;
+mod auth;
+mod envelope;
+mod extract;
+mod health;
+mod integration_body;
+mod integrations;
+mod metrics;
+mod openapi;
+mod problem;
+mod records;
+mod request_id;
+mod router;
+mod run_calls;
+mod runs;
+mod state;
+mod status;
+
+pub use metrics::Metrics;
+pub use openapi::openapi_json;
+pub use router::router;
+pub use state::{AdminKey, ApiSettings, AppState};

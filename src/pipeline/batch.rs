@@ -92,8 +92,8 @@ mod tests {
 
     fn sizes(changes: impl Iterator<Item = Change>) -> Vec<(usize, usize)> {
         let mut batcher = Batcher::new();
-        let mut batches: Vec<_> = changes.filter_map(|change| batcher.push(change)).collect();
-        batches.extend(batcher.finish());
+        let mut packed: Vec<_> = changes.filter_map(|change| batcher.push(change)).collect();
+        packed.extend(batcher.finish());
         let size = |batch: &Batch| match batch {
             Batch::Put(records) => (
                 records.len(),
@@ -101,7 +101,7 @@ mod tests {
             ),
             Batch::Delete(pairs) => (pairs.len(), 0),
         };
-        batches.iter().map(size).collect()
+        packed.iter().map(size).collect()
     }
 
     #[test]

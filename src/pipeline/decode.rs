@@ -76,6 +76,11 @@ impl<R: Read> Read for Source<R> {
     }
 }
 
+fn is_of_the_source(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(ReportError::Source(_)))
+}
+
 /// Inflates the members of a gzip file one after the other. Zeros after the last one are padding; anything else there
 /// is an error, because it may be the rest of a report.
 struct Members<R: Read>(Option<GzDecoder<BufReader<R>>>);
@@ -121,9 +126,7 @@ impl<R: Read> Read for Members<R> {
                 Ok(0) if !buffer.is_empty() => _ = self.advance()?,
                 Ok(length) => return Ok(length),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<ReportError>()) => {
-                    return Err(error);
-                }
+                Err(error) if is_of_the_source(&error) => return Err(error),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(ReportError::CutGzip.into_io());
                 }

@@ -72,7 +72,7 @@ pub enum ReportError {
     },
     /// The last row ends in its middle.
     #[error(
-        "The report was cut: its last row, {row}, has {cells} cells where its first line has {columns}, and no line \
+        "The report was cut short: its last row, {row}, has {cells} cells where its first line has {columns}, and no line \
          end. Run it again."
     )]
     CutRow {
@@ -84,13 +84,13 @@ pub enum ReportError {
         columns: usize,
     },
     /// The report ends inside quotes.
-    #[error("The report was cut: row {row} opens a quote that is never closed. Run it again.")]
+    #[error("The report was cut short: row {row} opens a quote that is never closed. Run it again.")]
     UnclosedQuote {
         /// The row, 1 for the first below the header; 0 for the header.
         row: u64,
     },
     /// The gzip stream ends before its trailer.
-    #[error("The report was cut: its gzip stream ends before its checksum. Run it again.")]
+    #[error("The report was cut short: its gzip stream ends before its checksum. Run it again.")]
     CutGzip,
     /// The gzip stream is damaged.
     #[error("The report was damaged on its way: its gzip stream is broken ({0}). Run it again.")]
@@ -119,12 +119,12 @@ impl ReportError {
     /// better; [`ReportError::Stopped`] counts as internal here, and [`ReportError::Source`] as Wiz being unavailable.
     pub const fn kind(&self) -> FailureKind {
         match self {
-            Self::HeaderTooLong
+            Self::MissingColumns { .. }
+            | Self::HeaderTooLong
             | Self::RowTooShort { .. }
             | Self::RowTooLong { .. }
             | Self::CellTooLong { .. } => FailureKind::Report,
             Self::Empty
-            | Self::MissingColumns { .. }
             | Self::CutRow { .. }
             | Self::UnclosedQuote { .. }
             | Self::CutGzip

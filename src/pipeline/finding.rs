@@ -110,3 +110,99 @@ impl<'a> Row<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::scan::Scanner;
+
+    const HEADER: &str = "Name,FindingStatus,CVSSSeverity,Score,Severity,VendorSeverity,NVDScore,VendorScore,\
+                          HasExploit,HasCisaKevExploit,AssetID,IpAddresses\n";
+
+    fn with_row<T>(row: &str, look: impl FnOnce(&Row<'_>) -> T) -> T {
+        let report = [HEADER, row].concat();
+        let mut scanner = Scanner::new(report.as_bytes());
+        let header = scanner.header(|record| {
+            let header = Header::read(record)?;
+            let columns = header.read_columns();
+            Ok((header, columns))
+        });
+        let header = header.unwrap();
+        let records = scanner.read_records(1).unwrap();
+        look(&Row::new(records.iter().next().unwrap(), &header))
+    }
+
+    /// Whether a row counts, and how severe it is.
+    fn judged(row: &str) -> (bool, Severity) {
+        with_row(row, |row| (row.counts(), row.severity()))
+    }
+
+    #[test]
+    fn open_findings_and_those_in_progress_count() {
+        let counts = |status: &str| judged(&format!("x,{status},,,,,,,,,,")).0;
+        for status in [
+            "Open",
+            "OPEN",
+            "\"Open\"",
+            "In Progress",
+            "IN_PROGRESS",
+            "inprogress",
+            "",
+            " _ ",
+        ] {
+            assert!(counts(status), "{status:?}");
+        }
+        for status in ["Resolved", "Rejected", "opened", "in-progress", "\u{e9}"] {
+            assert!(!counts(status), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_score_that_reads_counts_and_what_was_passed_over_is_counted() {
+        for (row, tenths, rating, unreadable) in [
+            ("x,,,6.95,,,9.9,,,,,", Some(70), Some(Rating::High), 0),
+            ("x,,,n/a,,,\"9,1\",,,,,", Some(91), Some(Rating::Critical), 1),
+            ("x,,,,,,,5,,,,", Some(50), Some(Rating::Medium), 0),
+            ("x,,,-,,,11,?,,,,", None, None, 3),
+            ("x,,,0,,,9.9,,,,,", Some(0), None, 0),
+        ] {
+            let severity = judged(row).1;
+            let score = tenths.and_then(Score::from_tenths);
+            assert_eq!(
+                severity,
+                Severity {
+                    score,
+                    rating,
+                    unreadable
+                },
+                "{row:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rating_is_the_first_that_says_something() {
+        for (row, rating) in [
+            ("x,,low,9.8,High,High,,,,,,", Some(Rating::Low)),
+            ("x,,None,9.8,Low,Low,,,,,,", Some(Rating::Critical)),
+            ("x,,Info,,MEDIUM,Low,,,,,,", Some(Rating::Medium)),
+            ("x,,,0.0,Informational,High,,,,,,", Some(Rating::High)),
+            ("x,,,,,,,,,,,", None),
+        ] {
+            assert_eq!(judged(row).1.rating, rating, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn all_cves_of_a_name_are_ranked_by_their_row() {
+        let row = "\"see \"\"CVE-2024-0001\"\", cve-2024-0002\",,Critical,9.8,,,,,TRUE,no,,";
+        let mut cves = Vec::new();
+        with_row(row, |row| row.for_each_cve(row.severity(), |cve| cves.push(cve)));
+        let ids: Vec<_> = cves.iter().map(|cve| cve.id().to_string()).collect();
+        assert_eq!(ids, ["CVE-2024-0001", "CVE-2024-0002"]);
+        assert!(
+            cves.iter()
+                .all(|cve| cve.has_exploit() && !cve.is_known_exploited())
+        );
+    }
+}

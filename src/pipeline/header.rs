@@ -4,7 +4,7 @@ use super::ReportError;
 use super::scan::{Record, unquoted};
 use crate::domain::Warning;
 
-/// A column that is read.
+/// A column that is read; its name stands at the same place in [`REPORT_COLUMNS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -24,7 +24,7 @@ pub(super) enum Column {
     IpAddresses,
 }
 
-/// The names of the columns that are read, in the order of [`Column`]. A report that has no others is the smallest.
+/// The names of the columns that are read, in no order that matters to a report.
 pub const REPORT_COLUMNS: [&str; 15] = [
     "Name",
     "FindingStatus",

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use crate::domain::{Address, AddressFacts, Context, LabelRecord, Labels, Pair};
 
 /// The label records of an address, sorted by context: what it has no fact for is left out.
+///
+/// # Panics
+/// Never: ids, ratings and numbers are within Fusion's rules.
 pub fn label_records(ip: Address, facts: &AddressFacts) -> Vec<LabelRecord> {
     if facts.findings == 0 {
         return Vec::new();

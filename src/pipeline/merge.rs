@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::asset::Asset;
-use super::report::ReportFacts;
+use super::read::ReportFacts;
 use crate::domain::{Address, AddressFacts, MAX_CVES_PER_ADDRESS, RankedCve, Rating, Score, WantedAddress};
 
 /// Merges the parts that assets have in an address. The order of the parts never matters.
@@ -137,5 +137,99 @@ impl Iterator for ReportAddresses {
             ip,
             facts: self.merge.finish(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::CveId;
+
+    type Part = (u64, Option<Score>, Option<Rating>, Vec<RankedCve>);
+
+    fn cve(number: u32, exploit: bool, score: Option<u8>) -> RankedCve {
+        let id = CveId::find_all(&format!("CVE-2024-{number:04}")).next().unwrap();
+        let score = score.and_then(Score::from_tenths);
+        RankedCve::new(id, false, exploit, score, Some(Rating::High))
+    }
+
+    fn part() -> impl Strategy<Value = Part> {
+        let cves = prop::collection::btree_map(0_u32..12, (any::<bool>(), prop::option::of(0_u8..100)), 0..9);
+        let cves = cves.prop_map(|cves| {
+            let cves = cves
+                .into_iter()
+                .map(|(number, (exploit, score))| cve(number, exploit, score));
+            let mut cves: Vec<_> = cves.collect();
+            cves.sort_unstable();
+            cves
+        });
+        (
+            1_u64..9,
+            prop::option::of(0_u8..=100),
+            prop::option::of(1_u8..=4),
+            cves,
+        )
+            .prop_map(|(findings, score, rating, cves)| {
+                let score = score.and_then(Score::from_tenths);
+                (findings, score, rating.and_then(Rating::from_level), cves)
+            })
+    }
+
+    fn merged(parts: &[Part]) -> AddressFacts {
+        let mut merge = AddressMerge::default();
+        for (findings, score, rating, cves) in parts {
+            merge.add(*findings, *score, *rating, cves);
+        }
+        merge.finish()
+    }
+
+    fn both(mut one: AddressFacts, other: &AddressFacts) -> AddressFacts {
+        merge_into(&mut one, other.findings, other.score, other.rating, &other.cves);
+        one
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative_and_commutative(
+            (parts, shuffled) in prop::collection::vec(part(), 0..6)
+                .prop_flat_map(|parts| (Just(parts.clone()), Just(parts).prop_shuffle())),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let (front, back) = shuffled.split_at(cut.index(shuffled.len() + 1));
+            prop_assert_eq!(merged(&parts), both(merged(front), &merged(back)));
+
+            let mut best = BTreeMap::new();
+            for cve in parts.iter().flat_map(|(.., cves)| cves) {
+                let known = best.entry(cve.id()).or_insert(*cve);
+                *known = (*known).max(*cve);
+            }
+            let mut cves: Vec<_> = best.into_values().collect();
+            cves.sort_unstable();
+            prop_assert_eq!(merged(&parts).cves, cves);
+        }
+    }
+
+    #[test]
+    fn the_cap_keeps_the_highest_whatever_came_first() {
+        // 25,000 CVEs in parts of a hundred; each score comes often, so that the number decides among equals.
+        let mut cves: Vec<_> = (0..25_000_u32)
+            .map(|number| cve(number, false, Some((number % 90) as u8)))
+            .collect();
+        let parts = |cves: &[RankedCve]| -> Vec<Part> {
+            let sorted = |part: &[RankedCve]| part.iter().copied().collect::<std::collections::BTreeSet<_>>();
+            cves.chunks(100)
+                .map(|part| (1, None, None, sorted(part).into_iter().collect()))
+                .collect()
+        };
+        let forwards = merged(&parts(&cves));
+        cves.reverse();
+        assert_eq!(merged(&parts(&cves)), forwards);
+        cves.sort_unstable();
+        assert_eq!(forwards.cves, cves[cves.len() - MAX_CVES_PER_ADDRESS..]);
+        assert_eq!(forwards.findings, 250);
     }
 }

@@ -22,10 +22,14 @@ mod finding;
 mod header;
 mod index;
 mod label;
+#[cfg(test)]
+mod laws;
 mod merge;
 mod plan;
-mod report;
+mod read;
 mod scan;
+#[cfg(test)]
+mod scan_laws;
 
 pub use batch::{Batch, Batcher, MAX_BATCH_ITEMS, MAX_BATCH_LABELS};
 pub use error::{MAX_CELL_BYTES, ReportError};
@@ -33,4 +37,4 @@ pub use header::REPORT_COLUMNS;
 pub use label::label_records;
 pub use merge::{AddressMerge, ReportAddresses, merge_into};
 pub use plan::{Comparison, compare};
-pub use report::{ReadProgress, ReportFacts, check_row_count, read_report};
+pub use read::{ReadProgress, ReportFacts, check_row_count, read_report};

@@ -65,8 +65,12 @@ fn step(record: Option<LabelRecord>, entry: Option<&LedgerEntry>, full: bool) ->
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::domain::{Address, AddressFacts, Context, Labels, Pair};
+    use crate::domain::{Address, AddressFacts, Context, Labels, Pair, Score};
 
     fn pair(ip: &str) -> Pair {
         Pair {
@@ -122,9 +126,9 @@ mod tests {
         ];
         let comparison = compare(&wanted, &ledger, false);
         let expected = [
-            r#"add 10.0.0.1 1"#,
+            "add 10.0.0.1 1",
             r#"change 10.0.0.3 Some(["9"]) 3"#,
-            r#"add 10.0.0.4 4"#,
+            "add 10.0.0.4 4",
             r#"remove 10.0.0.5 Some(["5"])"#,
         ];
         assert_eq!(steps(&comparison), expected);
@@ -142,8 +146,8 @@ mod tests {
         ];
         let expected = [
             r#"change 10.0.0.1 Some(["1"]) 1"#,
-            r#"change 10.0.0.2 None 2"#,
-            r#"remove 10.0.0.3 None"#,
+            "change 10.0.0.2 None 2",
+            "remove 10.0.0.3 None",
             r#"remove 10.0.0.4 Some(["4"])"#,
         ];
         assert_eq!(steps(&compare(&wanted, &ledger, false)), expected);
@@ -158,5 +162,68 @@ mod tests {
         );
         assert_eq!(steps(&comparison), [r#"change 10.0.0.1 Some(["1"]) 1"#]);
         assert_eq!((comparison.unchanged, comparison.wanted_pairs), (0, 1));
+    }
+
+    /// Some addresses, by their last byte, with findings and a score.
+    fn some_wanted() -> impl Strategy<Value = Vec<WantedAddress>> {
+        let facts = (1_u64..3, prop::option::of(0_u8..3));
+        prop::collection::btree_map(1_u8..8, facts, 0..6).prop_map(|addresses| {
+            let one = |(last, (findings, score)): (u8, (u64, Option<u8>))| {
+                let mut one = wanted(&format!("10.0.0.{last}"), findings);
+                one.facts.score = score.and_then(Score::from_tenths);
+                one
+            };
+            addresses.into_iter().map(one).collect()
+        })
+    }
+
+    /// What the ledger knows once all changes are acknowledged.
+    fn settled(held: &BTreeMap<Pair, Labels>) -> Vec<LedgerEntry> {
+        let entry = |(pair, labels): (&Pair, &Labels)| LedgerEntry {
+            pair: *pair,
+            acknowledged: Some(labels.clone()),
+            in_doubt: false,
+        };
+        held.iter().map(entry).collect()
+    }
+
+    fn apply(comparison: Comparison, held: &mut BTreeMap<Pair, Labels>) {
+        for change in comparison.changes {
+            match change {
+                Change::Add(record) | Change::Change { record, .. } => {
+                    _ = held.insert(record.pair, record.labels);
+                }
+                Change::Remove { pair, .. } => _ = held.remove(&pair),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_applied_gives_what_is_wanted_and_a_second_is_empty(
+            before in some_wanted(),
+            after in some_wanted(),
+            doubts in prop::collection::vec(prop::sample::select(vec!["none", "kept", "gone", "other"]), 16),
+            full in any::<bool>(),
+        ) {
+            let mut held = BTreeMap::new();
+            apply(compare(&before, &[], false), &mut held);
+            let mut ledger = settled(&held);
+            for (entry, doubt) in ledger.iter_mut().zip(doubts) {
+                entry.in_doubt = doubt != "none";
+                match doubt {
+                    "gone" => _ = held.remove(&entry.pair),
+                    "other" => _ = held.insert(entry.pair, Labels::from_lines("other").unwrap()),
+                    _ => {}
+                }
+            }
+            apply(compare(&after, &ledger, full), &mut held);
+            let records = after.iter().flat_map(|wanted| label_records(wanted.ip, &wanted.facts));
+            prop_assert_eq!(&held, &records.map(|record| (record.pair, record.labels)).collect());
+
+            let second = compare(&after, &settled(&held), false);
+            prop_assert_eq!(second.changes, vec![]);
+            prop_assert_eq!(second.unchanged, held.len() as u64);
+        }
     }
 }

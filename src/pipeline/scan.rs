@@ -132,7 +132,8 @@ impl<R: Read> Scanner<R> {
         Self::with_buffer(source, BUFFER_BYTES)
     }
 
-    fn with_buffer(source: R, buffer_bytes: usize) -> Self {
+    /// With a buffer of another size at first.
+    pub(super) fn with_buffer(source: R, buffer_bytes: usize) -> Self {
         Self {
             source,
             buffer: vec![0; buffer_bytes.max(4 * BLOCK_BYTES)],
@@ -148,6 +149,12 @@ impl<R: Read> Scanner<R> {
             ended: false,
             ending: Ending::LineEnd,
         }
+    }
+
+    /// How large the buffer is by now.
+    #[cfg(test)]
+    pub(super) const fn buffer_bytes(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Reads the names of the columns; `choose` says which of them are to be read.

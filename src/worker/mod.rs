@@ -1,1 +1,9 @@
-//! (to be written)
+//! When runs happen, and what is wanted: the schedule, the desk between API and workers, the labels that facts give.
+
+mod desk;
+mod schedule;
+mod wanted;
+
+pub use desk::Desk;
+pub use schedule::next_run_at;
+pub use wanted::wanted_records;

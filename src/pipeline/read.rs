@@ -141,3 +141,103 @@ pub fn check_row_count(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::FailureKind;
+
+    const HEADER: &str = "Name,AssetID,IpAddresses,Severity\n";
+
+    fn read(rows: &str) -> Result<ReportFacts, ReportError> {
+        let report = [HEADER, rows].concat();
+        read_report(report.as_bytes(), &Policy::default(), &mut |_| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    #[test]
+    fn a_header_alone_is_an_empty_report_and_no_byte_is_none() {
+        let facts = read("").unwrap();
+        assert_eq!((facts.rows, facts.assets()), (0, 0));
+        assert_eq!(facts.columns, ["Name", "AssetID", "IpAddresses", "Severity"]);
+        for nothing in ["", "\n\r\n", "\u{feff}"] {
+            let read = read_report(nothing.as_bytes(), &Policy::default(), &mut |_| {
+                ControlFlow::Continue(())
+            });
+            assert_eq!(read.unwrap_err().kind(), FailureKind::Incomplete, "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn broken_rows_end_the_reading_and_say_where() {
+        let row = "CVE-2024-0001,a,10.0.0.1,High\n";
+        for (rows, kind, words) in [
+            (
+                "x,a,10.0.0.1\n",
+                FailureKind::Report,
+                "Row 2 of the report has 3 cells where its first line has 4",
+            ),
+            (
+                "x,a,10.0.0.1,10.0.0.2,High\n",
+                FailureKind::Report,
+                "Row 2 of the report has more cells than the 4",
+            ),
+            (
+                "x,a,10.0",
+                FailureKind::Incomplete,
+                "cut short: its last row, 2, has 3 cells",
+            ),
+            (
+                "x,a,\"10.0.0.1,High\n",
+                FailureKind::Incomplete,
+                "cut short: row 2 opens a quote",
+            ),
+        ] {
+            let error = read(&[row, rows].concat()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{rows:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_observer_hears_of_the_rows_and_can_stop_the_reading() {
+        let rows = "CVE-2024-0001,a,10.0.0.1,High\n".repeat(10_000);
+        let report = [HEADER, &rows].concat();
+        let mut heard = Vec::new();
+        let mut read = |stop_at: u64| {
+            read_report(report.as_bytes(), &Policy::default(), &mut |progress| {
+                heard.push(progress.rows);
+                if progress.rows >= stop_at {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+        };
+        assert_eq!(read(u64::MAX).unwrap().findings, 10_000);
+        assert!(matches!(read(1), Err(ReportError::Stopped)));
+        let (last, all) = heard.split_last().unwrap();
+        assert_eq!((all.len(), all.last(), *last), (3, Some(&10_000), all[0]));
+    }
+
+    #[test]
+    fn fewer_rows_than_wiz_counted_are_incomplete_unless_the_rule_says_else() {
+        let (strict, warn) = (RowCountRule::Strict, RowCountRule::Warn);
+        let code = |parsed, expected, rule| {
+            check_row_count(parsed, expected, rule)
+                .unwrap()
+                .map(|warning| warning.code)
+        };
+        assert_eq!(code(5, Some(5), strict), None);
+        assert_eq!(code(6, Some(5), strict).as_deref(), Some("rows_more"));
+        assert_eq!(code(5, None, strict).as_deref(), Some("rows_uncounted"));
+        assert_eq!(code(4, Some(5), warn).as_deref(), Some("rows_fewer"));
+        let error = check_row_count(4, Some(5), strict).unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Incomplete);
+        assert!(
+            error.to_string().contains("has 4 rows where Wiz counted 5"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! The label calls: bulk PUT, bulk DELETE, and what an address holds.
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::FusionClient;
+use super::client::Request;
+use super::error::{FusionError, Problem};
+use crate::domain::{Address, LabelRecord, Labels, Pair};
+use crate::outgoing::Answer;
+
+/// Fusion's limit for one call: 10,000 is the most records in its schema and the most labels in its prose, so both hold.
+const MAX_RECORDS: usize = 10_000;
+
+/// The most labels of one call: one record can hold no more than that.
+const MAX_LABELS: usize = Labels::MAX_LABELS;
+
+const BULK: [&str; 3] = ["labels", "ips", "bulk"];
+
+/// Fusion says that a call was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// How many documents Fusion counts; it may count those that did not change as none. `None` when it does not tell.
+    pub count: Option<u64>,
+}
+
+/// What Fusion holds for one context of an address, whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct HeldLabels {
+    /// The context.
+    pub context: String,
+    /// Its labels, as they are.
+    pub labels: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Counted {
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    count: Option<u64>,
+}
+
+/// Cuts records into batches that one PUT takes, in order.
+pub fn label_batches(records: &[LabelRecord]) -> impl Iterator<Item = &[LabelRecord]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut labels = 0;
+        let fits = |record: &&LabelRecord| {
+            labels += record.labels.len();
+            labels <= MAX_LABELS
+        };
+        let len = rest.iter().take(MAX_RECORDS).take_while(fits).count();
+        let (batch, after) = rest.split_at(len);
+        rest = after;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Cuts pairs into batches that one DELETE takes, in order.
+pub fn pair_batches(pairs: &[Pair]) -> impl Iterator<Item = &[Pair]> {
+    pairs.chunks(MAX_RECORDS)
+}
+
+impl FusionClient {
+    /// Writes the values of pairs, in place of what they hold. At most one batch of [`label_batches`]; no pair twice.
+    ///
+    /// # Errors
+    /// When the labels are not acknowledged: then Fusion may hold the old values or the new ones.
+    pub async fn put(&self, records: &[LabelRecord]) -> Result<Acknowledged, FusionError> {
+        let request = Request {
+            name: "fusion.put_labels",
+            purpose: "write labels in Fusion",
+            method: Method::PUT,
+            segments: &BULK,
+            success: 201,
+        };
+        Ok(acknowledged(&self.call(&request, Some(&records)).await?))
+    }
+
+    /// Deletes the values of pairs. At most one batch of [`pair_batches`].
+    ///
+    /// # Errors
+    /// When the deletion is not acknowledged: then Fusion may hold the old values or none.
+    pub async fn delete(&self, pairs: &[Pair]) -> Result<Acknowledged, FusionError> {
+        let request = Request {
+            name: "fusion.delete_labels",
+            purpose: "delete labels in Fusion",
+            method: Method::DELETE,
+            segments: &BULK,
+            success: 200,
+        };
+        Ok(acknowledged(&self.call(&request, Some(&pairs)).await?))
+    }
+
+    /// What Fusion holds for an address, in all contexts, other products' too; sorted by context.
+    ///
+    /// # Errors
+    /// When Fusion cannot be asked, or refuses.
+    pub async fn labels_of(&self, ip: Address) -> Result<Vec<HeldLabels>, FusionError> {
+        let ip = ip.to_string();
+        let request = Request {
+            name: "fusion.read_labels",
+            purpose: "read labels of Fusion",
+            method: Method::GET,
+            segments: &["labels", "ips", &ip],
+            success: 200,
+        };
+        let answer = match self.call(&request, None::<&()>).await {
+            Err(FusionError {
+                problem: Problem::Refused { status: 404, .. },
+                ..
+            }) => return Ok(Vec::new()),
+            answer => answer?,
+        };
+        let unreadable = |_| Problem::Unreadable("not label records").when(request.purpose);
+        let held: Envelope<Option<Vec<HeldLabels>>> =
+            serde_json::from_slice(&answer.body).map_err(unreadable)?;
+        let mut held = held.data.unwrap_or_default();
+        held.sort_by(|a, b| a.context.cmp(&b.context));
+        Ok(held)
+    }
+}
+
+fn acknowledged(answer: &Answer) -> Acknowledged {
+    let counted: Counted = serde_json::from_slice(&answer.body).unwrap_or_default();
+    Acknowledged {
+        count: counted.meta.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{pair, record};
+    use super::*;
+
+    #[test]
+    fn a_batch_keeps_both_limits() {
+        let many: Vec<_> = (0..25_000).map(|number| record(number, 1)).collect();
+        let sizes = |records: &[LabelRecord]| label_batches(records).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&many), [10_000, 10_000, 5_000]);
+        assert_eq!(sizes(&[]), [0; 0]);
+
+        let wide = [
+            record(1, 6_000),
+            record(2, 4_000),
+            record(3, 1),
+            record(4, 10_000),
+            record(5, 1),
+        ];
+        assert_eq!(sizes(&wide), [2, 1, 1, 1]);
+
+        let pairs: Vec<_> = (0..10_001).map(pair).collect();
+        assert_eq!(
+            pair_batches(&pairs).map(<[_]>::len).collect::<Vec<_>>(),
+            [10_000, 1]
+        );
+    }
+
+    #[test]
+    fn the_count_is_read_where_it_is() {
+        let read = |body: &'static str| {
+            acknowledged(&Answer {
+                status: reqwest::StatusCode::CREATED,
+                body: body.into(),
+                retry_after: None,
+            })
+            .count
+        };
+        assert_eq!(read(r#"{"meta":{"code":201,"count":7},"data":[]}"#), Some(7));
+        for body in ["", "<html>", r#"{"data":[]}"#, r#"{"meta":{"count":"many"}}"#] {
+            assert_eq!(read(body), None);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What other machines ask: whether the service lives, is ready, and its figures.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::envelope::{Answer, Envelope};
+use super::problem::{Problem, ProblemBody};
+use super::state::AppState;
+
+/// The service lives, or is ready.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the service lives.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "check_health", tag = "service", security(()),
+    responses((status = 200, description = "It lives", body = Envelope<Health>)),
+)]
+pub(super) async fn live() -> Answer<Envelope<Health>> {
+    Answer::one(Health { status: "ok" })
+}
+
+/// Whether the service is ready to work.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "check_readiness", tag = "service", security(()),
+    responses(
+        (status = 200, description = "It is ready", body = Envelope<Health>),
+        (status = 500, description = "The database does not answer", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope<Health>>, Problem> {
+    app.store.ping().await?;
+    Ok(Answer::one(Health { status: "ok" }))
+}
+
+/// The figures of the service, as OpenMetrics text.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "read_metrics", tag = "service",
+    responses(
+        (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
+    app.metrics
+        .integrations_stored(app.store.integrations(None, 1000).await?.len());
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, content_type)],
+        app.metrics.text(),
+    )
+        .into_response())
+}

@@ -1,0 +1,219 @@
+//! Errors as answers: RFC 9457 problems that also carry the keys of Fusion's own errors.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::store::StoreError;
+
+/// The stable codes of errors, their status and their title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProblemName {
+    InvalidBody,
+    UnknownMember,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    NameTaken,
+    RunUnderWay,
+    RunEnded,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
+    Internal,
+}
+
+impl ProblemName {
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidBody => (
+                "invalid_body",
+                StatusCode::BAD_REQUEST,
+                "The request cannot be used",
+            ),
+            Self::UnknownMember => (
+                "unknown_member",
+                StatusCode::BAD_REQUEST,
+                "The request has an unknown member",
+            ),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "An API key is needed"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Self::MethodNotAllowed => (
+                "method_not_allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Not with this method",
+            ),
+            Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
+            Self::RunUnderWay => ("run_under_way", StatusCode::CONFLICT, "A run is under way"),
+            Self::RunEnded => ("run_ended", StatusCode::CONFLICT, "The run has ended"),
+            Self::PreconditionFailed => (
+                "precondition_failed",
+                StatusCode::PRECONDITION_FAILED,
+                "The settings changed meanwhile",
+            ),
+            Self::TooLarge => (
+                "too_large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is too large",
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "The body must be JSON",
+            ),
+            Self::Internal => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The service could not",
+            ),
+        }
+    }
+}
+
+/// What is wrong with one member of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The member, as a JSON pointer; `?name` for a query parameter.
+    #[schema(example = "/updateinterval")]
+    pub(super) pointer: String,
+    /// What is wrong, and what would be right.
+    #[schema(example = "must be a whole number of seconds from 86400 (one day) to 604800 (one week)")]
+    pub(super) detail: String,
+}
+
+impl FieldError {
+    /// An error of the member at a pointer.
+    pub(super) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// An error answer.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    name: ProblemName,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+/// An error answer (`application/problem+json`, RFC 9457) with the keys of Fusion's errors beside.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// The kind of problem; relative to the service.
+    #[schema(example = "/problems/invalid_body")]
+    pub(super) r#type: String,
+    /// The kind in words.
+    #[schema(example = "The request cannot be used")]
+    pub(super) title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    pub(super) status: u16,
+    /// What happened, and what to do.
+    pub(super) detail: String,
+    /// The stable code of the kind.
+    #[schema(example = "invalid_body")]
+    pub(super) name: &'static str,
+    /// The same as `detail`.
+    pub(super) message: String,
+    /// What is wrong with each member, where members are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) errors: Vec<FieldError>,
+    /// The id of the request, to find it in the log.
+    pub(super) request_id: String,
+}
+
+impl Problem {
+    /// A problem of a kind; the detail is a sentence that also says what to do.
+    pub(super) fn new(name: ProblemName, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A problem with members of the request; unknown members decide the kind.
+    pub(super) fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
+        let told: Vec<_> = errors
+            .iter()
+            .map(|error| format!("`{}` {}", error.pointer, error.detail))
+            .collect();
+        Self {
+            name,
+            detail: format!("{}.", told.join("; ")),
+            errors,
+        }
+    }
+
+    /// There is no integration, run or record with the id.
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(
+            ProblemName::NotFound,
+            format!("There is no {what} with this id. List them to see which there are."),
+        )
+    }
+
+    /// The body, for the request of that id.
+    pub(super) fn body(self, request_id: String) -> ProblemBody {
+        let (name, status, title) = self.name.parts();
+        ProblemBody {
+            r#type: format!("/problems/{name}"),
+            title,
+            status: status.as_u16(),
+            message: self.detail.clone(),
+            detail: self.detail,
+            name,
+            errors: self.errors,
+            request_id,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The problem travels as an extension to the outermost layer, which knows the request's id and writes the body.
+    fn into_response(self) -> Response {
+        let (_, status, _) = self.name.parts();
+        let mut response = status.into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::NameTaken => Self::of_members(
+                ProblemName::NameTaken,
+                vec![FieldError::new(
+                    "/name",
+                    "is the name of another integration; choose another",
+                )],
+            ),
+            StoreError::StaleTag => Self::new(
+                ProblemName::PreconditionFailed,
+                "The settings changed since they were read. Read them again and repeat the change with the new ETag.",
+            ),
+            error => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a request failed in the store"
+                );
+                Self::new(
+                    ProblemName::Internal,
+                    "The service could not do this because of a fault of its own. The log tells more under this request_id.",
+                )
+            }
+        }
+    }
+}

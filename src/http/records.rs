@@ -1,0 +1,105 @@
+//! `…/labels`: the ledger as label records.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::envelope::{Answer, Envelope};
+use super::extract::{Id, Query};
+use super::problem::{Problem, ProblemBody};
+use super::state::AppState;
+use crate::domain::{Address, Context, IntegrationId, LabelRecord, Pair};
+use crate::store::LedgerQuery;
+
+/// A label record, as Fusion has it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct LabelRecordView {
+    #[schema(example = "10.1.2.3")]
+    ip: String,
+    #[schema(example = "cve")]
+    context: &'static str,
+    #[schema(example = json!(["CVE-2023-0123"]))]
+    labels: Vec<String>,
+}
+
+impl LabelRecordView {
+    pub(super) fn new(record: &LabelRecord) -> Self {
+        Self {
+            ip: record.pair.ip.to_string(),
+            context: record.pair.context.as_str(),
+            labels: record.labels.iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Lists the labels that Fusion acknowledged at the addresses of an integration, by address and context.
+#[utoipa::path(
+    get, path = "/integrations/context/{id}/labels", operation_id = "list_labels", tag = "labels",
+    params(
+        ("id" = IntegrationId, Path, description = "The integration"),
+        ("ip" = Option<String>, Query, description = "Of this address only"),
+        ("context" = Option<String>, Query, description = "Of this context only"),
+        ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 1000"),
+        ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "The labels", body = Envelope<Vec<LabelRecordView>>),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<AppState>,
+    Id(id): Id<IntegrationId>,
+    mut query: Query,
+) -> Result<Answer<Envelope<Vec<LabelRecordView>>>, Problem> {
+    let ip = query.take("ip", |text| {
+        Address::read(text).map_err(|problem| format!("is {problem}"))
+    });
+    let context = query.take("context", |text| {
+        Context::read(text)
+            .ok_or_else(|| "must be `cve`, `cvss_rating`, `cvss_score` or `vuln_count`".to_owned())
+    });
+    let limit = query.limit(1000);
+    let after = query.take("cursor", |text| {
+        read_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
+    });
+    query.done()?;
+    app.store.integration(id).await?;
+    let Some(account) = app.settings.account else {
+        return Ok(Answer::page(Vec::new(), None));
+    };
+    let mut records = app
+        .store
+        .labels(
+            id,
+            account,
+            &LedgerQuery {
+                ip,
+                context,
+                after,
+                limit: limit + 1,
+            },
+        )
+        .await?;
+    let more = records.len() > limit as usize;
+    records.truncate(limit as usize);
+    let next = records
+        .last()
+        .filter(|_| more)
+        .map(|record| format!("{}~{}", record.pair.ip, record.pair.context));
+    Ok(Answer::page(
+        records.iter().map(LabelRecordView::new).collect(),
+        next,
+    ))
+}
+
+fn read_cursor(text: &str) -> Option<Pair> {
+    let (ip, context) = text.split_once('~')?;
+    Some(Pair {
+        ip: Address::read(ip).ok()?,
+        context: Context::read(context)?,
+    })
+}

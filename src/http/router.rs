@@ -1,0 +1,104 @@
+//! All routes, with what every request passes through.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, head};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::problem::{Problem, ProblemName};
+use super::state::AppState;
+use super::{audit, auth, health, integrations, openapi, records, request_id, run_calls, runs};
+
+/// The greatest body: a thousand times the largest that a call needs.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+const BASE: &str = "/api/v1";
+const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// The routes that need a key, with their documents, and those that need none.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(open_routes())
+        .merge(keyed_routes())
+}
+
+fn open_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+fn keyed_routes() -> OpenApiRouter<AppState> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(integrations::list, integrations::create))
+        .routes(routes!(
+            integrations::read,
+            integrations::replace,
+            integrations::update,
+            integrations::delete
+        ))
+        .routes(routes!(integrations::status))
+        .routes(routes!(run_calls::start, run_calls::start_dry))
+        .routes(routes!(records::list))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::list_of_integration))
+        .routes(routes!(runs::read))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(audit::search))
+        .routes(routes!(audit::read))
+        .routes(routes!(audit::list))
+        .route("/integrations/context/{id}/run", head(run_calls::no_head));
+    OpenApiRouter::new()
+        .nest(BASE, api)
+        .routes(routes!(health::metrics))
+}
+
+/// The service as a router.
+pub fn router(app: AppState) -> Router {
+    let json = openapi::openapi_json();
+    let served =
+        move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], json).into_response());
+    let (open, _) = open_routes().split_for_parts();
+    let (keyed, _) = keyed_routes().split_for_parts();
+    let keyed = keyed.route_layer(from_fn_with_state(app.clone(), auth::require_key));
+    let mut router = open.merge(keyed).route(DOCUMENT, get(served));
+    if app.settings.docs {
+        router = router.merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(DOCUMENT)));
+    }
+    router
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), request_id::layer))
+        .with_state(app)
+}
+
+async fn nothing_there() -> Problem {
+    Problem::new(
+        ProblemName::NotFound,
+        "There is nothing at this path. The calls are listed in /api/v1/openapi.json.",
+    )
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        ProblemName::MethodNotAllowed,
+        "This path is not served with this method; the header `Allow` names those that are.",
+    )
+}
+
+/// What a handler's panic says may carry anything, so nobody gets to read it.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    let detail = "The service could not do this because of a fault of its own. The log tells more under this request_id.";
+    let mut response = Problem::new(ProblemName::Internal, detail).into_response();
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}

@@ -1,0 +1,148 @@
+//! `/runs`: the history of runs, and their cancelling.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::envelope::{Answer, Envelope, RunEnvelope};
+use super::extract::{Id, Query};
+use super::problem::{Problem, ProblemBody, ProblemName};
+use super::run_calls::NoRecord;
+use super::state::AppState;
+use crate::domain::{IntegrationId, RunId, RunRecord};
+use crate::store::{Actor, CancelOrder, RunsQuery};
+
+/// Lists the runs of all integrations, the newest first.
+#[utoipa::path(
+    get, path = "/runs", operation_id = "list_runs", tag = "runs",
+    params(
+        ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
+        ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<AppState>,
+    query: Query,
+) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
+    page(&app, query, None).await
+}
+
+/// Lists the runs of an integration, the newest first; also after it was deleted.
+#[utoipa::path(
+    get, path = "/integrations/context/{id}/runs", operation_id = "list_integration_runs", tag = "runs",
+    params(
+        ("id" = IntegrationId, Path, description = "The integration"),
+        ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
+        ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There never was one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list_of_integration(
+    State(app): State<AppState>,
+    Id(id): Id<IntegrationId>,
+    query: Query,
+) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
+    let ever = RunsQuery {
+        integration: Some(id),
+        before: None,
+        limit: 1,
+    };
+    if app.store.runs(&ever).await?.is_empty() {
+        app.store.integration(id).await?;
+    }
+    page(&app, query, Some(id)).await
+}
+
+/// Reads a run.
+#[utoipa::path(
+    get, path = "/runs/{run}", operation_id = "read_run", tag = "runs",
+    params(("run" = RunId, Path, description = "The run")),
+    responses(
+        (status = 200, description = "The run", body = Envelope<RunRecord>),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn read(
+    State(app): State<AppState>,
+    Id(id): Id<RunId>,
+    query: Query,
+) -> Result<Answer<Envelope<RunRecord>>, Problem> {
+    query.done()?;
+    Ok(Answer::one(app.store.run(id).await?))
+}
+
+/// Cancels a run. What was pushed stays and is in the ledger; the run does not go on.
+#[utoipa::path(
+    post, path = "/runs/{run}/cancel", operation_id = "cancel_run", tag = "runs",
+    params(("run" = RunId, Path, description = "The run")),
+    responses(
+        (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It has ended", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn cancel(
+    State(app): State<AppState>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id<RunId>,
+    query: Query,
+) -> Result<Answer<RunEnvelope<Vec<NoRecord>>>, Problem> {
+    query.done()?;
+    let before = app.store.run(id).await?;
+    if before.state.is_final() {
+        let detail = format!("The run has ended already: it {}.", before.state.as_str());
+        return Err(Problem::new(ProblemName::RunEnded, detail));
+    }
+    let run = app
+        .store
+        .cancel_run(id, &CancelOrder::by(&actor, "asked for"), app.clock.now())
+        .await?;
+    app.desk.cancel_work_of(run.integration);
+    if run.state.is_final() {
+        app.desk.run_ended(id);
+        app.metrics.run_ended(&run);
+    }
+    Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)))
+}
+
+async fn page(
+    app: &AppState,
+    mut query: Query,
+    integration: Option<IntegrationId>,
+) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
+    let limit = query.limit(100);
+    let before = query.take("cursor", |cursor| {
+        cursor
+            .parse()
+            .map_err(|_| "is not a cursor of this list".to_owned())
+    });
+    query.done()?;
+    let mut runs = app
+        .store
+        .runs(&RunsQuery {
+            integration,
+            before,
+            limit: limit + 1,
+        })
+        .await?;
+    let more = runs.len() > limit as usize;
+    runs.truncate(limit as usize);
+    let next = runs.last().filter(|_| more).map(|run| run.id.to_string());
+    Ok(Answer::page(runs, next))
+}

@@ -1,0 +1,61 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use super::metrics::Metrics;
+use crate::clock::Clock;
+use crate::domain::AllowedHosts;
+use crate::store::{AccountId, Store};
+use crate::worker::Desk;
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The database.
+    pub store: Store,
+    /// The way to the workers.
+    pub desk: Desk,
+    /// The time.
+    pub clock: Clock,
+    /// The figures for Prometheus.
+    pub metrics: Metrics,
+    /// What stays the same while the service runs.
+    pub settings: Arc<ApiSettings>,
+}
+
+/// What stays the same while the service runs.
+#[derive(Debug)]
+pub struct ApiSettings {
+    /// The key that may do everything.
+    pub admin_key: AdminKey,
+    /// Hosts beside Wiz's that an integration may point to.
+    pub allowed_hosts: AllowedHosts,
+    /// The Fusion account, if one is set.
+    pub account: Option<AccountId>,
+    /// Whether `/docs` is served.
+    pub docs: bool,
+}
+
+/// The hash of the admin API key.
+pub struct AdminKey(digest::Digest);
+
+impl AdminKey {
+    /// The hash of a key.
+    pub fn new(key: &str) -> Self {
+        Self(digest::digest(&digest::SHA256, key.as_bytes()))
+    }
+
+    /// Whether a key is this one, in a time that does not tell how much of it is right.
+    pub(super) fn is(&self, key: &str) -> bool {
+        let other = digest::digest(&digest::SHA256, key.as_bytes());
+        aws_lc_rs::constant_time::verify_slices_are_equal(self.0.as_ref(), other.as_ref()).is_ok()
+    }
+}
+
+impl std::fmt::Debug for AdminKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminKey(…)")
+    }
+}

@@ -1,0 +1,124 @@
+//! Why no answer came.
+
+use std::error::Error;
+
+use reqwest::StatusCode;
+
+use super::guard::Refused;
+
+/// Why a request got no answer. The texts name no URL: some of them carry a signature.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The address rules refuse the URL.
+    #[error("cannot reach {0}")]
+    Refused(Refused),
+    /// No connection came about: the server has not seen the request.
+    #[error("cannot connect to {host} ({cause})")]
+    Connect {
+        /// The host.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// No answer in time.
+    #[error("{host} did not answer in time")]
+    Timeout {
+        /// The host.
+        host: String,
+    },
+    /// The connection broke after the request went out.
+    #[error("the connection to {host} broke ({cause})")]
+    Broken {
+        /// The host.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// A redirect where none is followed, or one too many.
+    #[error("{host} redirects elsewhere (HTTP {status}), which is not followed here")]
+    Redirected {
+        /// The host.
+        host: String,
+        /// The redirect's status.
+        status: StatusCode,
+    },
+    /// An answer of a size that no answer has.
+    #[error("{host} sent an answer of more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The host.
+        host: String,
+        /// How much is read.
+        limit_bytes: usize,
+    },
+}
+
+impl SendError {
+    /// Reads the cause out of the client's error, which prints its URL otherwise.
+    pub(super) fn from_client(error: reqwest::Error, host: &str) -> Self {
+        let error = error.without_url();
+        let host = host.to_owned();
+        if let Some(refused) = find_refused(&error) {
+            return Self::Refused(refused.clone());
+        }
+        let cause = innermost(&error);
+        match () {
+            () if error.is_connect() => Self::Connect { host, cause },
+            () if error.is_timeout() => Self::Timeout { host },
+            () => Self::Broken { host, cause },
+        }
+    }
+
+    /// Whether trying again without any change may help.
+    pub(crate) const fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
+            Self::Refused(_) | Self::Redirected { .. } | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether the server cannot have seen the request.
+    pub(crate) const fn is_unsent(&self) -> bool {
+        matches!(self, Self::Connect { .. })
+    }
+}
+
+fn find_refused<'a>(mut error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    loop {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        error = error.source()?;
+    }
+}
+
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    one_line(&innermost.to_string(), 200)
+}
+
+/// A foreign text as one line of at most `max_chars` characters, fit for a message.
+pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
+    let words = text
+        .split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_texts_become_one_short_line() {
+        assert_eq!(one_line(" a\r\n\tb\u{7}c  d ", 100), "a b c d");
+        assert_eq!(one_line("äöü", 2), "äö…");
+        assert_eq!(one_line("äöü", 3), "äöü");
+    }
+}

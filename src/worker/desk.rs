@@ -1,0 +1,100 @@
+//! The desk: how the API reaches the workers in the same process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{IntegrationId, RunId};
+
+/// How many ends of runs a slow listener may lag behind; it looks into the store when it does.
+const ENDED_BACKLOG: usize = 64;
+
+/// Wakes the workers, ends runs under way, and tells when one ended. Cheap to clone; clones share one desk.
+///
+/// The store knows everything that matters; the desk only spares waiting for the next look into it.
+#[derive(Clone, Debug)]
+pub struct Desk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    queue: Notify,
+    schedule: Notify,
+    ended: broadcast::Sender<RunId>,
+    active: Mutex<HashMap<RunId, (IntegrationId, CancellationToken)>>,
+}
+
+impl Desk {
+    /// A desk without runs.
+    pub fn new() -> Self {
+        let (ended, _) = broadcast::channel(ENDED_BACKLOG);
+        Self(Arc::new(Inner {
+            queue: Notify::new(),
+            schedule: Notify::new(),
+            ended,
+            active: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// Tells the workers that a run may be waiting.
+    pub fn run_queued(&self) {
+        self.0.queue.notify_one();
+    }
+
+    /// Tells the schedule that an integration was made, changed or started.
+    pub fn schedule_changed(&self) {
+        self.0.schedule.notify_one();
+    }
+
+    /// Ends the work on an integration's run, if there is any: its cancellation is in the store already.
+    pub fn cancel_work_of(&self, integration: IntegrationId) {
+        for (of, token) in self.lock().values() {
+            if *of == integration {
+                token.cancel();
+            }
+        }
+    }
+
+    /// Tells of each run that ends from now on.
+    pub fn ended_runs(&self) -> broadcast::Receiver<RunId> {
+        self.0.ended.subscribe()
+    }
+
+    /// Tells that a run ended, or was ended without a worker.
+    pub fn run_ended(&self, run: RunId) {
+        // Nobody listening is no failure.
+        drop(self.0.ended.send(run));
+    }
+
+    /// Waits until a run may be waiting.
+    pub async fn queue_changed(&self) {
+        self.0.queue.notified().await;
+    }
+
+    /// Waits until the schedule may have changed.
+    pub async fn until_schedule_changed(&self) {
+        self.0.schedule.notified().await;
+    }
+
+    /// Tells that the work on a run begins, which the token ends.
+    pub fn work_begins(&self, run: RunId, integration: IntegrationId, token: CancellationToken) {
+        self.lock().insert(run, (integration, token));
+    }
+
+    /// Tells that the work on a run ended.
+    pub fn work_ends(&self, run: RunId) {
+        self.lock().remove(&run);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, (IntegrationId, CancellationToken)>> {
+        // The map is changed by single calls only, so a panic elsewhere leaves it whole.
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new()
+    }
+}

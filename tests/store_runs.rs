@@ -1,0 +1,437 @@
+//! What the database promises a run: one owner, facts that come into force at once, a ledger that knows its doubts.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use wiz_context::domain::{
+    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
+    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, SettingsTag, Timestamp,
+    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
+};
+use wiz_context::pipeline::{compare, merge_into};
+use wiz_context::store::{
+    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, ClaimedRun, Ending, FactSetId, Keyring,
+    LedgerQuery, NewIntegration, RunStart, Store, StoreError,
+};
+use wiz_context::worker::wanted_records;
+
+const NOW: i64 = 1_795_493_090_000;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(NOW) + Duration::from_secs(seconds)
+}
+
+async fn store() -> (Store, AccountId, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let store = Store::open(&url, Keyring::read(&Keyring::generate()).unwrap())
+        .await
+        .unwrap();
+    let account = store.fusion_account("api.netography.com", "acme").await.unwrap();
+    (store, account, folder)
+}
+
+fn entry(action: AuditAction, id: IntegrationId) -> AuditEntry {
+    AuditEntry {
+        actor: Actor::scheduler(),
+        action,
+        description: String::new(),
+        original_id: id.to_string(),
+        original_object: None,
+        new_object: None,
+    }
+}
+
+async fn create(store: &Store, name: &str) -> IntegrationId {
+    let none = AllowedHosts::default();
+    let wiz = WizConnection {
+        api_endpoint: ApiEndpoint::read("https://api.us1.app.wiz.io", &none).unwrap(),
+        token_url: TokenUrl::read("https://auth.app.wiz.io", &none).unwrap(),
+        client_id: "client".into(),
+    };
+    let update_interval = UpdateInterval::try_from(86_400).unwrap();
+    let id = IntegrationId::new(at(0));
+    let settings = IntegrationSettings {
+        name: name.parse().unwrap(),
+        enabled: true,
+        update_interval,
+        wiz,
+    };
+    let new = NewIntegration {
+        id,
+        settings,
+        client_secret: ClientSecret::new("planted"),
+    };
+    store
+        .create_integration(&new, None, &entry(AuditAction::Create, id), at(0))
+        .await
+        .unwrap();
+    id
+}
+
+async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Timestamp) -> ClaimedRun {
+    let flags = RunFlags { dry_run, full: false };
+    let start = RunStart {
+        actor: Actor::scheduler(),
+        trigger: Trigger::Manual,
+        flags,
+    };
+    store.start_run(integration, &start, now).await.unwrap();
+    store.claim_run(now).await.unwrap().unwrap()
+}
+
+async fn finish(store: &Store, run: &ClaimedRun, now: Timestamp) {
+    store
+        .finish_run(
+            run,
+            &Ending {
+                state: RunState::Succeeded,
+                failure: None,
+            },
+            now,
+        )
+        .await
+        .unwrap();
+}
+
+fn asset(id: &str, addresses: &[&str], findings: u64) -> AssetFacts {
+    AssetFacts {
+        key: AssetKey::AssetId(id.into()),
+        name: "".into(),
+        findings,
+        score: None,
+        rating: None,
+        addresses: addresses.iter().map(|ip| Address::read(ip).unwrap()).collect(),
+        cves: Vec::new(),
+    }
+}
+
+async fn stage(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) -> FactSetId {
+    let mut staging = store.begin_facts(run, now, now).await.unwrap();
+    store.append_facts(run, &mut staging, assets, now).await.unwrap();
+    store.complete_facts(run, staging, now).await.unwrap()
+}
+
+async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) {
+    let set = stage(store, run, assets, now).await;
+    store
+        .plan_facts(run, set, &Counts::default(), 0, now)
+        .await
+        .unwrap();
+}
+
+/// The changes that the facts in force and the ledger give, page by page.
+async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<Change> {
+    let view = store.fact_view(integration, None).await.unwrap();
+    let (mut changes, mut start) = (Vec::new(), None);
+    loop {
+        let page = store.plan_page(&view, Some(account), start, None).await.unwrap();
+        let wanted = page
+            .carriers
+            .chunk_by(|one, other| one.ip == other.ip)
+            .map(|carriers| {
+                let mut facts = AddressFacts::default();
+                for carrier in carriers {
+                    merge_into(
+                        &mut facts,
+                        carrier.findings,
+                        carrier.score,
+                        carrier.rating,
+                        &carrier.cves,
+                    );
+                }
+                WantedAddress {
+                    ip: carriers[0].ip,
+                    facts,
+                }
+            });
+        changes.extend(compare(&wanted.collect::<Vec<_>>(), &page.ledger, false).changes);
+        start = page.next;
+        if start.is_none() {
+            return changes;
+        }
+    }
+}
+
+fn puts(changes: &[Change]) -> Vec<LabelRecord> {
+    let record = |change: &Change| match change {
+        Change::Add(record) | Change::Change { record, .. } => Some(record.clone()),
+        Change::Remove { .. } => None,
+    };
+    changes.iter().filter_map(record).collect()
+}
+
+fn removes(changes: &[Change]) -> Vec<Pair> {
+    changes
+        .iter()
+        .filter(|change| matches!(change, Change::Remove { .. }))
+        .map(Change::pair)
+        .collect()
+}
+
+async fn push(store: &Store, run: &ClaimedRun, account: AccountId, changes: &[Change], now: Timestamp) {
+    let (puts, removes) = (puts(changes), removes(changes));
+    store.doubt_puts(run, account, &puts, now).await.unwrap();
+    store.doubt_deletes(run, account, &removes, now).await.unwrap();
+    let sent: Vec<_> = changes.iter().map(Change::pair).collect();
+    store.settle(run, account, &sent, now).await.unwrap();
+}
+
+async fn labels(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<String> {
+    let query = LedgerQuery {
+        limit: 100_000,
+        ..LedgerQuery::default()
+    };
+    let records = store.labels(integration, account, &query).await.unwrap();
+    records
+        .iter()
+        .map(|record| format!("{}={}", record.pair.ip, record.labels))
+        .collect()
+}
+
+#[tokio::test]
+async fn facts_in_force_and_a_settled_push_leave_nothing_to_do_and_what_goes_is_removed() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(
+        &store,
+        &mut run,
+        &[
+            asset("a", &["10.0.0.1", "10.0.0.2"], 2),
+            asset("b", &["10.0.0.2"], 3),
+        ],
+        at(2),
+    )
+    .await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    assert_eq!(labels(&store, id, account).await, ["10.0.0.1=2", "10.0.0.2=5"]);
+    assert_eq!(plan(&store, id, account).await, []);
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, id, false, at(5)).await;
+    bring_into_force(&store, &mut run, &[asset("b", &["10.0.0.2"], 3)], at(6)).await;
+    store.sweep_facts().await.unwrap();
+    let changes = plan(&store, id, account).await;
+    assert_eq!((puts(&changes).len(), removes(&changes).len()), (1, 1));
+    push(&store, &run, account, &changes, at(7)).await;
+    assert_eq!(labels(&store, id, account).await, ["10.0.0.2=3"]);
+    assert_eq!(plan(&store, id, account).await, []);
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_a_doubt_that_the_next_plan_looks_after() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    // Sent, carried out, and never answered; then the report no longer has the address.
+    store
+        .doubt_puts(&run, account, &puts(&plan(&store, id, account).await), at(3))
+        .await
+        .unwrap();
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, id, false, at(5)).await;
+    bring_into_force(&store, &mut run, &[asset("b", &["10.0.0.9"], 1)], at(6)).await;
+    let changes = plan(&store, id, account).await;
+    assert_eq!(
+        removes(&changes)
+            .iter()
+            .map(|pair| pair.ip.to_string())
+            .collect::<Vec<_>>(),
+        ["10.0.0.1"]
+    );
+    // The mirror case: the removal is sent without an answer, then the address is back.
+    store
+        .doubt_deletes(&run, account, &removes(&changes), at(7))
+        .await
+        .unwrap();
+    finish(&store, &run, at(8)).await;
+    let mut run = claim(&store, id, false, at(9)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(10)).await;
+    let changes = plan(&store, id, account).await;
+    assert_eq!(
+        puts(&changes)
+            .iter()
+            .map(|record| record.pair.ip.to_string())
+            .collect::<Vec<_>>(),
+        ["10.0.0.1"]
+    );
+    push(&store, &run, account, &changes, at(11)).await;
+    assert_eq!(plan(&store, id, account).await, []);
+}
+
+#[tokio::test]
+async fn what_fusion_refused_is_as_it_was_before() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let changes = plan(&store, id, account).await;
+    store
+        .doubt_puts(&run, account, &puts(&changes), at(3))
+        .await
+        .unwrap();
+    store
+        .settle_refused(&run, account, &[changes[0].pair()], at(4))
+        .await
+        .unwrap();
+    assert!(
+        matches!(plan(&store, id, account).await[..], [Change::Add(_)]),
+        "it is not known to Fusion"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_lost_its_lease_can_write_nothing() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let first = claim(&store, id, false, at(1)).await;
+    assert!(
+        store.claim_run(at(2)).await.unwrap().is_none(),
+        "one owner at a time"
+    );
+    let second = store.claim_run(at(1000)).await.unwrap().unwrap();
+    assert_eq!((second.id(), second.record.attempts), (first.id(), 2));
+    assert!(matches!(
+        store.extend_lease(&first, at(1001)).await,
+        Err(StoreError::LeaseLost)
+    ));
+    assert!(matches!(
+        store.begin_facts(&first, at(0), at(1001)).await,
+        Err(StoreError::LeaseLost)
+    ));
+    assert!(matches!(
+        store.settle(&first, account, &[], at(1001)).await,
+        Err(StoreError::LeaseLost)
+    ));
+    store.extend_lease(&second, at(1001)).await.unwrap();
+    let end = AttemptEnd {
+        failure: None,
+        progressed: false,
+        resume_at: at(2000),
+    };
+    store.end_attempt(&second, &end, at(1002)).await.unwrap();
+    assert!(store.claim_run(at(1999)).await.unwrap().is_none());
+    assert_eq!(store.next_claim_at().await.unwrap(), Some(at(2000)));
+    assert_eq!(
+        store.release_all_runs(at(1003)).await.unwrap(),
+        1,
+        "a new start goes on at once"
+    );
+    assert_eq!(
+        store.claim_run(at(1003)).await.unwrap().unwrap().record.attempts,
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_its_facts_apart_from_those_in_force() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    push(&store, &run, account, &plan(&store, id, account).await, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut dry = claim(&store, id, true, at(5)).await;
+    let tag = SettingsTag(1);
+    assert!(
+        store
+            .begin_attempt(&dry, tag, true, 7, at(5))
+            .await
+            .unwrap()
+            .dry_run
+    );
+    let set = stage(&store, &mut dry, &[asset("a", &["10.0.0.7"], 9)], at(6)).await;
+    assert!(
+        store
+            .plan_facts(&mut dry, set, &Counts::default(), 1, at(7))
+            .await
+            .unwrap()
+            .dry_run
+    );
+    finish(&store, &dry, at(8)).await;
+    assert_eq!(
+        plan(&store, id, account).await,
+        [],
+        "what is in force did not change"
+    );
+    let found = store.recent_dry_run(id, tag, at(0)).await.unwrap().unwrap();
+    let own = store.facts_of_dry_run(found.id).await.unwrap();
+    let records = wanted_records(&store, id, own, 1000).await.unwrap();
+    assert_eq!(
+        records
+            .iter()
+            .map(|record| record.pair.ip.to_string())
+            .collect::<Vec<_>>(),
+        ["10.0.0.7"]
+    );
+}
+
+#[tokio::test]
+async fn two_integrations_share_an_address_and_one_that_leaves_takes_only_its_own() {
+    let (store, account, _folder) = store().await;
+    let (one, other) = (create(&store, "wiz1").await, create(&store, "wiz2").await);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(
+        &store,
+        &mut run,
+        &[asset("same", &["10.0.0.1"], 5), asset("x", &["10.0.0.2"], 1)],
+        at(2),
+    )
+    .await;
+    push(&store, &run, account, &plan(&store, one, account).await, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, other, false, at(5)).await;
+    bring_into_force(
+        &store,
+        &mut run,
+        &[asset("own", &["10.0.0.1"], 2), asset("same", &["10.0.0.1"], 3)],
+        at(6),
+    )
+    .await;
+    push(&store, &run, account, &plan(&store, other, account).await, at(7)).await;
+    // The newer report's word on the asset that both have, and the other's own: 3 + 2.
+    assert_eq!(labels(&store, one, account).await, ["10.0.0.1=5", "10.0.0.2=1"]);
+    assert_eq!(labels(&store, other, account).await, ["10.0.0.1=5"]);
+    finish(&store, &run, at(8)).await;
+    store
+        .delete_integration(one, None, &entry(AuditAction::Delete, one), at(9))
+        .await
+        .unwrap();
+    assert_eq!(
+        plan(&store, other, account).await,
+        [],
+        "the pair that only the deleted one wanted left the ledger"
+    );
+    assert_eq!(labels(&store, other, account).await, ["10.0.0.1=5"]);
+}
+
+#[tokio::test]
+async fn a_plan_of_many_pages_is_whole_also_where_one_address_fills_several() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    let shared = (0..4_500).map(|number| asset(&format!("s{number:05}"), &["10.7.0.0"], 1));
+    let spread = (0..5_000_u32).map(|number| {
+        asset(
+            &format!("v{number:05}"),
+            &[&format!("10.{}.{}.1", 1 + number / 250, number % 250)],
+            1,
+        )
+    });
+    let assets: Vec<_> = shared.chain(spread).collect();
+    bring_into_force(&store, &mut run, &assets, at(2)).await;
+    let changes = plan(&store, id, account).await;
+    assert_eq!(changes.len(), 5_001);
+    assert!(changes.is_sorted_by_key(Change::pair));
+    push(&store, &run, account, &changes, at(3)).await;
+    assert!(
+        labels(&store, id, account)
+            .await
+            .contains(&"10.7.0.0=4500".to_owned())
+    );
+    assert_eq!(plan(&store, id, account).await, []);
+}
