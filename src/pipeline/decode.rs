@@ -58,7 +58,7 @@ pub(super) fn decoded<R: Read + Send, T>(
         read(&mut Chunks {
             chunks,
             used,
-            chunk: Vec::new(),
+            chunk: None,
             at: 0,
         })
     })
@@ -137,19 +137,46 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
+/// Some decoded bytes; only the first `length` hold.
+struct Chunk {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Chunk {
+    /// A chunk without bytes. Its memory is zeroed once, and then used again and again.
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; CHUNK_BYTES],
+            length: 0,
+        }
+    }
+
+    /// Reads until it is full or the source ends; an error leaves what came before.
+    fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
+        self.length = 0;
+        while self.length < self.bytes.len() {
+            match source.read(&mut self.bytes[self.length..]) {
+                Ok(0) => break,
+                Ok(length) => self.length += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads chunk after chunk and hands them on, until the source ends or nobody wants them any more.
-fn pump(mut source: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &Receiver<Vec<u8>>) {
+fn pump(mut source: impl Read, full: &SyncSender<io::Result<Chunk>>, empty: &Receiver<Chunk>) {
     loop {
-        let mut chunk = empty
-            .try_recv()
-            .unwrap_or_else(|_| Vec::with_capacity(CHUNK_BYTES));
-        chunk.clear();
-        let ended = (&mut source).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-        let is_last = chunk.is_empty() || ended.is_err();
-        if !chunk.is_empty() && full.send(Ok(chunk)).is_err() {
+        let mut chunk = empty.try_recv().unwrap_or_else(|_| Chunk::new());
+        let filled = chunk.fill(&mut source);
+        let is_last = chunk.length < chunk.bytes.len();
+        if chunk.length > 0 && full.send(Ok(chunk)).is_err() {
             return;
         }
-        if let Err(error) = ended {
+        if let Err(error) = filled {
             // Nobody left to hear of it means that nobody needs to.
             _ = full.send(Err(error));
         }
@@ -161,27 +188,33 @@ fn pump(mut source: impl Read, full: &SyncSender<io::Result<Vec<u8>>>, empty: &R
 
 /// The chunks as one stream again.
 struct Chunks {
-    chunks: Receiver<io::Result<Vec<u8>>>,
-    used: Sender<Vec<u8>>,
-    chunk: Vec<u8>,
+    chunks: Receiver<io::Result<Chunk>>,
+    used: Sender<Chunk>,
+    /// The present chunk, and how far it was read.
+    chunk: Option<Chunk>,
     at: usize,
 }
 
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.chunk.len() {
-            let Ok(chunk) = self.chunks.recv() else {
-                return Ok(0);
-            };
-            let used = std::mem::replace(&mut self.chunk, chunk?);
-            self.at = 0;
-            if used.capacity() > 0 {
-                // The other side is gone once the source has ended; then the chunk is simply dropped.
-                _ = self.used.send(used);
-            }
-        }
-        let length = (&self.chunk[self.at..]).read(buffer)?;
+        let chunk = match self.chunk.take() {
+            Some(chunk) => chunk,
+            None => match self.chunks.recv() {
+                Ok(chunk) => {
+                    self.at = 0;
+                    chunk?
+                }
+                Err(_) => return Ok(0),
+            },
+        };
+        let length = (&chunk.bytes[self.at..chunk.length]).read(buffer)?;
         self.at += length;
+        if self.at < chunk.length {
+            self.chunk = Some(chunk);
+        } else {
+            // The other side is gone once the source has ended; then the chunk is simply dropped.
+            _ = self.used.send(chunk);
+        }
         Ok(length)
     }
 }
