@@ -13,6 +13,7 @@ mod label;
 mod ledger;
 mod policy;
 mod rating;
+mod report;
 mod run;
 mod score;
 mod secret;
@@ -32,6 +33,7 @@ pub use label::{Context, LabelRecord, LabelTextError, Labels, Pair};
 pub use ledger::{Change, LedgerEntry, WantedAddress};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
+pub use report::REPORT_COLUMNS;
 pub use run::{
     Cancellation, Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger,
     Verdict, Warning,

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::error::{FusionError, Problem};
-use crate::outgoing::{Answer, one_line};
+use crate::domain::BearerToken;
+use crate::outgoing::{Answer, neighbours_words};
 
 /// What of Fusion's error envelope is read: `{"status","name","message"}`.
 #[derive(Default, Deserialize)]
@@ -13,8 +14,13 @@ struct WireError {
     message: Option<String>,
 }
 
-/// Passes an answer with the status that acknowledges the call.
-pub(super) fn expect(answer: &Answer, status: u16, purpose: &'static str) -> Result<(), FusionError> {
+/// Passes an answer with the status that acknowledges the call, which was made with `token`.
+pub(super) fn expect(
+    answer: &Answer,
+    status: u16,
+    purpose: &'static str,
+    token: &BearerToken,
+) -> Result<(), FusionError> {
     let problem = match answer.status.as_u16() {
         answered if answered == status => return Ok(()),
         401 => Problem::TokenRefused,
@@ -22,12 +28,12 @@ pub(super) fn expect(answer: &Answer, status: u16, purpose: &'static str) -> Res
         429 => Problem::Throttled,
         status @ (400 | 413 | 422) => Problem::Content {
             status,
-            text: words(answer),
+            text: words(answer, token),
         },
         status @ (408 | 500..=599) => Problem::Unavailable(status),
         status @ 400..=499 => Problem::Refused {
             status,
-            text: words(answer),
+            text: words(answer, token),
         },
         status => Problem::NotAcknowledged(status),
     };
@@ -39,14 +45,14 @@ pub(super) fn expect(answer: &Answer, status: u16, purpose: &'static str) -> Res
 }
 
 /// Fusion's own words: the only ones that say why it refuses.
-fn words(answer: &Answer) -> String {
+fn words(answer: &Answer, token: &BearerToken) -> String {
     let error: WireError = serde_json::from_slice(&answer.body).unwrap_or_default();
     let words = [error.message, error.name];
-    let words = words.into_iter().flatten().map(|text| one_line(&text, 300));
-    words
+    let words = words
         .into_iter()
-        .find(|text| !text.is_empty())
-        .unwrap_or_else(|| "no reason is given".into())
+        .flatten()
+        .find_map(|text| neighbours_words(&text, 300, token));
+    words.unwrap_or_else(|| "no reason is given".into())
 }
 
 #[cfg(test)]
@@ -64,7 +70,20 @@ mod tests {
             body: body.into(),
             retry_after: Some(Duration::from_secs(7)),
         };
-        expect(&answer, 201, "write labels").unwrap_err()
+        expect(&answer, 201, "write labels", &BearerToken::new("planted-token")).unwrap_err()
+    }
+
+    #[test]
+    fn a_token_that_is_echoed_is_not_repeated() {
+        let error = error(
+            400,
+            r#"{"status":400,"name":"bad_request","message":"Bearer planted-token is odd"}"#,
+        );
+        let text = format!("{error:?} {}", error.failure().message);
+        assert!(
+            !text.contains("planted") && text.contains("bad_request"),
+            "{text}"
+        );
     }
 
     #[test]

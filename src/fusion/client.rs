@@ -103,7 +103,7 @@ impl FusionClient {
             .expect("tokens are checked where they are read");
         let answer = self.0.outgoing.send(&call).await;
         let answer = answer.map_err(|error| Problem::from(error).when(request.purpose))?;
-        answer::expect(&answer, request.success, request.purpose)?;
+        answer::expect(&answer, request.success, request.purpose, token)?;
         Ok(answer)
     }
 

@@ -6,14 +6,8 @@ use serde::Deserialize;
 use super::FusionClient;
 use super::client::Request;
 use super::error::{FusionError, Problem};
-use crate::domain::{Address, LabelRecord, Labels, Pair};
+use crate::domain::{Address, LabelRecord, Pair};
 use crate::outgoing::Answer;
-
-/// Fusion's limit for one call: 10,000 is the most records in its schema and the most labels in its prose, so both hold.
-const MAX_RECORDS: usize = 10_000;
-
-/// The most labels of one call: one record can hold no more than that.
-const MAX_LABELS: usize = Labels::MAX_LABELS;
 
 const BULK: [&str; 3] = ["labels", "ips", "bulk"];
 
@@ -50,29 +44,9 @@ struct Meta {
     count: Option<u64>,
 }
 
-/// Cuts records into batches that one PUT takes, in order.
-pub fn label_batches(records: &[LabelRecord]) -> impl Iterator<Item = &[LabelRecord]> {
-    let mut rest = records;
-    std::iter::from_fn(move || {
-        let mut labels = 0;
-        let fits = |record: &&LabelRecord| {
-            labels += record.labels.len();
-            labels <= MAX_LABELS
-        };
-        let len = rest.iter().take(MAX_RECORDS).take_while(fits).count();
-        let (batch, after) = rest.split_at(len);
-        rest = after;
-        (!batch.is_empty()).then_some(batch)
-    })
-}
-
-/// Cuts pairs into batches that one DELETE takes, in order.
-pub fn pair_batches(pairs: &[Pair]) -> impl Iterator<Item = &[Pair]> {
-    pairs.chunks(MAX_RECORDS)
-}
-
 impl FusionClient {
-    /// Writes the values of pairs, in place of what they hold. At most one batch of [`label_batches`]; no pair twice.
+    /// Writes the values of pairs, in place of what they hold. At most 10,000 records with
+    /// 10,000 labels; no pair twice.
     ///
     /// # Errors
     /// When the labels are not acknowledged: then Fusion may hold the old values or the new ones.
@@ -87,7 +61,7 @@ impl FusionClient {
         Ok(acknowledged(&self.call(&request, Some(&records)).await?))
     }
 
-    /// Deletes the values of pairs. At most one batch of [`pair_batches`].
+    /// Deletes the values of pairs. At most 10,000.
     ///
     /// # Errors
     /// When the deletion is not acknowledged: then Fusion may hold the old values or none.
@@ -140,31 +114,7 @@ fn acknowledged(answer: &Answer) -> Acknowledged {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{pair, record};
     use super::*;
-
-    #[test]
-    fn a_batch_keeps_both_limits() {
-        let many: Vec<_> = (0..25_000).map(|number| record(number, 1)).collect();
-        let sizes = |records: &[LabelRecord]| label_batches(records).map(<[_]>::len).collect::<Vec<_>>();
-        assert_eq!(sizes(&many), [10_000, 10_000, 5_000]);
-        assert_eq!(sizes(&[]), [0; 0]);
-
-        let wide = [
-            record(1, 6_000),
-            record(2, 4_000),
-            record(3, 1),
-            record(4, 10_000),
-            record(5, 1),
-        ];
-        assert_eq!(sizes(&wide), [2, 1, 1, 1]);
-
-        let pairs: Vec<_> = (0..10_001).map(pair).collect();
-        assert_eq!(
-            pair_batches(&pairs).map(<[_]>::len).collect::<Vec<_>>(),
-            [10_000, 1]
-        );
-    }
 
     #[test]
     fn the_count_is_read_where_it_is() {

@@ -21,6 +21,6 @@ mod token;
 
 pub use client::FusionClient;
 pub use error::FusionError;
-pub use labels::{Acknowledged, HeldLabels, label_batches, pair_batches};
+pub use labels::{Acknowledged, HeldLabels};
 pub use netosecret::{AccountKey, FusionAccount, NetosecretError};
 pub use push::PushOutcome;

@@ -74,13 +74,13 @@ impl<'a> Part<'a> {
 }
 
 impl FusionClient {
-    /// Writes one batch of [`label_batches`](super::label_batches). The pairs are in doubt from the call on; the outcome
+    /// Writes one batch, within the limits of [`FusionClient::put`]. The pairs are in doubt from the call on; the outcome
     /// settles them.
     pub async fn push_labels(&self, records: &[LabelRecord]) -> PushOutcome {
         self.push(Part::Labels(records)).await
     }
 
-    /// Deletes one batch of [`pair_batches`](super::pair_batches). The pairs are in doubt from the call on; the outcome
+    /// Deletes one batch, within the limit of [`FusionClient::delete`]. The pairs are in doubt from the call on; the outcome
     /// settles them.
     pub async fn push_removals(&self, pairs: &[Pair]) -> PushOutcome {
         self.push(Part::Removals(pairs)).await

@@ -51,7 +51,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 )]
 pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
     app.metrics
-        .integrations_stored(app.store.integrations(None, 1000).await?.len());
+        .integrations_stored(app.store.count_integrations().await?);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok((
         StatusCode::OK,

@@ -133,7 +133,7 @@ impl Metrics {
         self.0.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    pub(super) fn integrations_stored(&self, number: usize) {
+    pub(super) fn integrations_stored(&self, number: u64) {
         self.0.integrations.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 

@@ -5,6 +5,7 @@ use std::error::Error;
 use reqwest::StatusCode;
 
 use super::guard::Refused;
+use crate::domain::BearerToken;
 
 /// Why a request got no answer. The texts name no URL: some of them carry a signature.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,14 @@ fn innermost(error: &dyn Error) -> String {
     one_line(&innermost.to_string(), 200)
 }
 
+/// A neighbour's own words, on one line of at most so many characters; `None` when there are none, or when they repeat the
+/// token.
+pub(crate) fn neighbours_words(text: &str, max_chars: usize, token: &BearerToken) -> Option<String> {
+    // The whole text is looked through, since cutting it first could leave a part of the token.
+    let words = one_line(text, max_chars);
+    (!words.is_empty() && !text.contains(token.expose())).then_some(words)
+}
+
 /// A foreign text as one line of at most `max_chars` characters, fit for a message.
 pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
     let words = text
@@ -114,6 +123,18 @@ pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_repeated_even_where_the_cut_would_go_through_it() {
+        let token = BearerToken::new("planted-token");
+        assert_eq!(
+            neighbours_words("no such field", 5, &token).as_deref(),
+            Some("no su…")
+        );
+        assert_eq!(neighbours_words(" \n", 300, &token), None);
+        let text = format!("{} planted-token", "x".repeat(290));
+        assert_eq!(neighbours_words(&text, 300, &token), None);
+    }
 
     #[test]
     fn foreign_texts_become_one_short_line() {

@@ -22,7 +22,7 @@ mod token_cache;
 
 pub(crate) use call::{Call, Repeat};
 pub use client::{Outgoing, OutgoingError, OutgoingSettings};
-pub(crate) use error::{SendError, one_line};
+pub(crate) use error::{SendError, neighbours_words, one_line};
 pub(crate) use limiter::RateLimiter;
 pub(crate) use retry_after::{read_seconds, retry_after};
 pub(crate) use send::Answer;

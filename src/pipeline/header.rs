@@ -2,7 +2,7 @@
 
 use super::ReportError;
 use super::scan::{Record, unquoted};
-use crate::domain::Warning;
+use crate::domain::{REPORT_COLUMNS, Warning};
 
 /// A column that is read; its name stands at the same place in [`REPORT_COLUMNS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,34 +14,15 @@ pub(super) enum Column {
     Severity,
     VendorSeverity,
     NvdSeverity,
-    NvdScore,
-    VendorScore,
     HasExploit,
     HasCisaKevExploit,
     AssetId,
     AssetName,
     ProviderUniqueId,
     IpAddresses,
+    NvdScore,
+    VendorScore,
 }
-
-/// The names of the columns that are read, in no order that matters to a report.
-pub const REPORT_COLUMNS: [&str; 15] = [
-    "Name",
-    "FindingStatus",
-    "CVSSSeverity",
-    "Score",
-    "Severity",
-    "VendorSeverity",
-    "NvdSeverity",
-    "NVDScore",
-    "VendorScore",
-    "HasExploit",
-    "HasCisaKevExploit",
-    "AssetID",
-    "AssetName",
-    "ProviderUniqueId",
-    "IpAddresses",
-];
 
 /// Nothing can be said without these.
 const REQUIRED: [Column; 3] = [Column::Name, Column::AssetId, Column::IpAddresses];

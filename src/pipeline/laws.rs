@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::scan_laws::Pieces;
-use super::{REPORT_COLUMNS, ReportError, read_report};
+use super::{ReportError, read_report};
 use crate::domain::{
-    Address, AssetFacts, AssetKey, CveId, FailureKind, Policy, RankedCve, Rating, Score, Skipped,
+    Address, AssetFacts, AssetKey, CveId, FailureKind, Policy, REPORT_COLUMNS, RankedCve, Rating, Score,
+    Skipped,
 };
 
 /// What a report comes to.

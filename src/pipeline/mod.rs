@@ -33,7 +33,6 @@ mod scan_laws;
 
 pub use batch::{Batch, Batcher, MAX_BATCH_ITEMS, MAX_BATCH_LABELS};
 pub use error::{MAX_CELL_BYTES, ReportError};
-pub use header::REPORT_COLUMNS;
 pub use label::label_records;
 pub use merge::{AddressMerge, ReportAddresses, merge_into};
 pub use plan::{Comparison, compare};

@@ -41,8 +41,6 @@ pub struct IntegrationOverview {
     pub addresses: u64,
     /// Pairs that those facts want.
     pub pairs: u64,
-    /// When Wiz made the report that is in force.
-    pub report_run_at: Option<Timestamp>,
     /// The run under way.
     pub active_run: Option<RunRecord>,
     /// The run that ended last.
@@ -222,6 +220,17 @@ impl Store {
         Ok(overviews)
     }
 
+    /// How many integrations there are.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn count_integrations(&self) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM integrations")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
     /// What a sign-in of the integration takes, with the secret opened.
     ///
     /// # Errors
@@ -289,7 +298,7 @@ async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<Integrat
     let integration = integration(row)?;
     let id = integration.id.to_string();
     let facts = sqlx::query(
-        "SELECT addresses, pairs, report_run_at FROM fact_sets WHERE integration_id = $1 AND state = 'in_force'",
+        "SELECT addresses, pairs FROM fact_sets WHERE integration_id = $1 AND state = 'in_force'",
     );
     let facts = facts.bind(&id).fetch_optional(&mut *tx).await?;
     let number = |column: &str| -> Result<u64, StoreError> {
@@ -300,17 +309,12 @@ async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<Integrat
             .unwrap_or_default();
         Ok(u64::try_from(value).unwrap_or_default())
     };
-    let report_run_at: Option<i64> = facts
-        .as_ref()
-        .map(|row| row.try_get("report_run_at"))
-        .transpose()?;
     Ok(IntegrationOverview {
         last_started_at: row
             .try_get::<Option<i64>, _>("last_started_at")?
             .map(Timestamp::from_millis),
         addresses: number("addresses")?,
         pairs: number("pairs")?,
-        report_run_at: report_run_at.map(Timestamp::from_millis),
         active_run: runs::newest(tx, integration.id, runs::Newest::Active).await?,
         last_run: runs::newest(tx, integration.id, runs::Newest::Ended).await?,
         last_success: runs::newest(tx, integration.id, runs::Newest::Success).await?,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::{Problem, WizError};
 use super::queries::Query;
 use crate::domain::BearerToken;
-use crate::outgoing::{Answer, one_line, read_seconds};
+use crate::outgoing::{Answer, neighbours_words, one_line, read_seconds};
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -139,11 +139,12 @@ fn missing_scopes(query: &Query, error: &WireError) -> Vec<String> {
 
 /// Wiz's own words: the only ones that say why it refuses.
 fn words(error: &WireError, token: &BearerToken) -> String {
-    match error.message.as_str().map(|text| one_line(text, 300)) {
-        Some(text) if !text.is_empty() && !text.contains(token.expose()) => text,
-        _ if error.code().is_empty() => "no reason is given".into(),
-        _ => one_line(error.code(), 64),
-    }
+    let message = error
+        .message
+        .as_str()
+        .and_then(|text| neighbours_words(text, 300, token));
+    let words = message.or_else(|| neighbours_words(error.code(), 64, token));
+    words.unwrap_or_else(|| "no reason is given".into())
 }
 
 #[cfg(test)]

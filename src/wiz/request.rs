@@ -2,27 +2,10 @@
 
 use serde::Serialize;
 
-use crate::domain::AssetType;
+use crate::domain::{AssetType, REPORT_COLUMNS};
 
-/// Everything the label rules read, and nothing else: a report with Wiz's own columns is ten times as large.
-const FULL: [&str; 15] = [
-    "Name",
-    "FindingStatus",
-    "CVSSSeverity",
-    "Score",
-    "Severity",
-    "VendorSeverity",
-    "NvdSeverity",
-    "HasExploit",
-    "HasCisaKevExploit",
-    "AssetID",
-    "AssetName",
-    "ProviderUniqueId",
-    "IpAddresses",
-    // Not in every tenant; last, so that they can be cut off.
-    "NVDScore",
-    "VendorScore",
-];
+/// How many of the columns every tenant knows.
+const KNOWN_EVERYWHERE: usize = 13;
 
 /// The columns to ask for. Not every tenant knows all of them; one that refuses a choice is asked for the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +23,8 @@ impl ColumnChoice {
     /// The columns of the selection; `None` when Wiz is to choose.
     pub fn columns(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Full => Some(&FULL),
-            Self::WithoutNvdAndVendorScore => Some(&FULL[..13]),
+            Self::Full => Some(&REPORT_COLUMNS),
+            Self::WithoutNvdAndVendorScore => Some(&REPORT_COLUMNS[..KNOWN_EVERYWHERE]),
             Self::Default => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The label records that facts give.
 
-use crate::domain::{AddressFacts, IntegrationId, LabelRecord};
-use crate::pipeline::{label_records, merge_into};
+use crate::domain::{IntegrationId, LabelRecord};
+use crate::pipeline::{AddressMerge, label_records};
 use crate::store::{FactSetId, Store, StoreError};
 
 /// The label records wanted at the addresses of an integration, by pair, at most `limit`: by the facts in force of all
@@ -24,17 +24,11 @@ pub async fn wanted_records(
             if !carriers.iter().any(|carrier| carrier.own) {
                 continue;
             }
-            let mut facts = AddressFacts::default();
+            let mut merge = AddressMerge::default();
             for carrier in carriers {
-                merge_into(
-                    &mut facts,
-                    carrier.findings,
-                    carrier.score,
-                    carrier.rating,
-                    &carrier.cves,
-                );
+                merge.add(carrier.findings, carrier.score, carrier.rating, &carrier.cves);
             }
-            records.extend(label_records(carriers[0].ip, &facts));
+            records.extend(label_records(carriers[0].ip, &merge.finish()));
         }
         start = page.next;
         if records.len() >= limit || start.is_none() {
