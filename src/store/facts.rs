@@ -3,17 +3,13 @@
 //! A run stages its facts under a set of its own. They come into force by one change of the set's state, in the
 //! transaction that also notes the plan's counts; until then nothing else sees them.
 
-use std::collections::{HashMap, HashSet};
-
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::queue::{note_real_start, touch, write_checkpoint, write_counts};
-use super::{AccountId, ClaimedRun, Orders, Store, StoreError, ledger};
-use crate::domain::{
-    Address, AssetFacts, Counts, IntegrationId, LedgerEntry, RankedCve, Rating, RunId, Score, Timestamp,
-};
+use super::queue::{note_real_start, touch, write_checkpoint};
+use super::run_notes::write_counts;
+use super::{ClaimedRun, Orders, Store, StoreError};
+use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
 
 /// Rows in one statement: past this a longer one gains nothing.
 pub(super) const ROWS_PER_STATEMENT: usize = 250;
@@ -21,13 +17,10 @@ pub(super) const ROWS_PER_STATEMENT: usize = 250;
 /// Rows that are deleted in one transaction, so that other writers get their turn in between.
 const SWEEP_ROWS: i64 = 10_000;
 
-/// Rows that each query of a plan's page aims at.
-const PAGE_ROWS: u32 = 2_000;
-
 /// A set of facts: what one report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct FactSetId(i64);
+pub struct FactSetId(pub(super) i64);
 
 /// A set that is being written.
 #[derive(Debug)]
@@ -36,43 +29,6 @@ pub struct StagingFacts {
     assets: u32,
     /// Which asset carries which address, sorted before it is written so that the index grows at its end.
     addresses: Vec<(Address, u32)>,
-}
-
-/// The facts that labels follow from: one set per integration.
-#[derive(Clone, Debug)]
-pub struct FactView {
-    sets: Vec<FactSetId>,
-    own: Option<FactSetId>,
-    /// Per set the assets that a newer report of another integration also has.
-    superseded: HashMap<FactSetId, HashSet<i64>>,
-}
-
-/// An asset's part in an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carrier {
-    /// The address.
-    pub ip: Address,
-    /// Whether the asset is one of the integration that the view was made for.
-    pub own: bool,
-    /// How many of its findings count.
-    pub findings: u64,
-    /// Their highest score.
-    pub score: Option<Score>,
-    /// Their highest rating.
-    pub rating: Option<Rating>,
-    /// Its CVEs.
-    pub cves: Vec<RankedCve>,
-}
-
-/// All that is known of a range of addresses, in the state of one moment.
-#[derive(Clone, Debug, Default)]
-pub struct PlanPage {
-    /// Which assets carry them, by address.
-    pub carriers: Vec<Carrier>,
-    /// What the ledger knows of them, by pair.
-    pub ledger: Vec<LedgerEntry>,
-    /// Where the next page begins; `None` when this is the last.
-    pub next: Option<Address>,
 }
 
 impl Store {
@@ -233,44 +189,6 @@ impl Store {
         Ok(orders)
     }
 
-    /// The facts in force of all integrations, those of `integration` replaced by `own` where given.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn fact_view(
-        &self,
-        integration: IntegrationId,
-        own: Option<FactSetId>,
-    ) -> Result<FactView, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sqlx::query(
-            "SELECT id, integration_id = $1 AS own FROM fact_sets \
-             WHERE id = $2 OR (state = 'in_force' AND NOT (integration_id = $1 AND $2 IS NOT NULL)) \
-             ORDER BY report_run_at DESC, id DESC",
-        )
-        .bind(integration.to_string())
-        .bind(own.map(|set| set.0))
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut view = FactView {
-            sets: Vec::new(),
-            own: None,
-            superseded: HashMap::new(),
-        };
-        for row in &rows {
-            let set = FactSetId(row.try_get("id")?);
-            if row.try_get("own")? {
-                view.own = Some(set);
-            }
-            let superseded = superseded(&mut tx, set, &view.sets).await?;
-            if !superseded.is_empty() {
-                view.superseded.insert(set, superseded);
-            }
-            view.sets.push(set);
-        }
-        Ok(view)
-    }
-
     /// The set of facts that a dry run found, while it is kept.
     ///
     /// # Errors
@@ -282,49 +200,6 @@ impl Store {
             .fetch_optional(&self.readers)
             .await?
             .map(FactSetId))
-    }
-
-    /// All that is known of the next addresses from `start` on (`None`: from the first): who carries them, and what the
-    /// ledger of `account` knows, in the state of one moment. With `confirmed_by` a pair counts as in doubt unless that run
-    /// sent it.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn plan_page(
-        &self,
-        view: &FactView,
-        account: Option<AccountId>,
-        start: Option<Address>,
-        confirmed_by: Option<RunId>,
-    ) -> Result<PlanPage, StoreError> {
-        let mut tx = self.read().await?;
-        let mut limit = PAGE_ROWS;
-        loop {
-            let mut page = PlanPage::default();
-            // The first address that one of the queries may not have read to its end: the page ends before it.
-            let mut cuts = Vec::new();
-            for set in &view.sets {
-                cuts.extend(read_carriers(&mut tx, view, *set, start, limit, &mut page.carriers).await?);
-            }
-            if let Some(account) = account {
-                cuts.extend(
-                    ledger::read_range(&mut tx, account, start, limit, confirmed_by, &mut page.ledger)
-                        .await?,
-                );
-            }
-            page.next = cuts.into_iter().min();
-            if page.next.is_some() && page.next <= start {
-                // One address has more rows than the page.
-                limit = limit.saturating_mul(4);
-                continue;
-            }
-            if let Some(end) = page.next {
-                page.carriers.retain(|carrier| carrier.ip < end);
-                page.ledger.retain(|entry| entry.pair.ip < end);
-            }
-            page.carriers.sort_by_key(|carrier| carrier.ip);
-            return Ok(page);
-        }
     }
 
     /// Deletes facts that nothing uses any more, some thousand rows at a time.
@@ -367,86 +242,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The assets of `set` that one of the `newer` sets also has.
-async fn superseded(
-    tx: &mut SqliteConnection,
-    set: FactSetId,
-    newer: &[FactSetId],
-) -> Result<HashSet<i64>, StoreError> {
-    let mut superseded = HashSet::new();
-    for newer in newer {
-        let rows = sqlx::query_scalar::<_, i64>(
-            "SELECT old.asset_no FROM facts old JOIN facts new ON new.fact_set = $2 AND new.asset_key = old.asset_key \
-             WHERE old.fact_set = $1",
-        );
-        superseded.extend(rows.bind(set.0).bind(newer.0).fetch_all(&mut *tx).await?);
-    }
-    Ok(superseded)
-}
-
-/// Reads who carries the addresses from `start` on in one set. Returns the address that the limit cut off, if any.
-async fn read_carriers(
-    tx: &mut SqliteConnection,
-    view: &FactView,
-    set: FactSetId,
-    start: Option<Address>,
-    limit: u32,
-    carriers: &mut Vec<Carrier>,
-) -> Result<Option<Address>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT a.ip, a.asset_no, f.findings, f.score, f.rating, f.cves FROM fact_addresses a \
-         JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
-         WHERE a.fact_set = $1 AND a.ip >= $2 ORDER BY a.ip, a.asset_no LIMIT $3",
-    )
-    .bind(set.0)
-    .bind(start.map(Address::to_stored).unwrap_or_default())
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
-    let superseded = view.superseded.get(&set);
-    for row in &rows {
-        if superseded.is_some_and(|assets| {
-            row.try_get("asset_no")
-                .is_ok_and(|number| assets.contains(&number))
-        }) {
-            continue;
-        }
-        carriers.push(carrier(row, view.own == Some(set))?);
-    }
-    let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.last()
-        .filter(|_| cut)
-        .map(|row| address(row, "fact_addresses.ip"))
-        .transpose()
-}
-
-/// The address of a row.
-pub(super) fn address(row: &SqliteRow, column: &'static str) -> Result<Address, StoreError> {
-    Address::from_stored(row.try_get("ip")?).ok_or_else(|| StoreError::corrupt(column))
-}
-
-fn carrier(row: &SqliteRow, own: bool) -> Result<Carrier, StoreError> {
-    let corrupt = StoreError::corrupt;
-    let (cves, rest) = row.try_get::<&[u8], _>("cves")?.as_chunks();
-    if !rest.is_empty() {
-        return Err(corrupt("facts.cves"));
-    }
-    let score: Option<u8> = row.try_get("score")?;
-    let rating: Option<u8> = row.try_get("rating")?;
-    Ok(Carrier {
-        ip: address(row, "fact_addresses.ip")?,
-        own,
-        findings: u64::try_from(row.try_get::<i64, _>("findings")?).map_err(|_| corrupt("facts.findings"))?,
-        score: score
-            .map(|score| Score::from_tenths(score).ok_or_else(|| corrupt("facts.score")))
-            .transpose()?,
-        rating: rating
-            .map(|rating| Rating::from_level(rating).ok_or_else(|| corrupt("facts.rating")))
-            .transpose()?,
-        cves: cves.iter().map(|cve| RankedCve::from_stored(*cve)).collect(),
-    })
 }
 
 /// How many addresses there are in a sorted list.

@@ -7,7 +7,8 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::facts::{ROWS_PER_STATEMENT, address};
+use super::facts::ROWS_PER_STATEMENT;
+use super::plan_pages::address;
 use super::queue::touch;
 use super::{ClaimedRun, Store, StoreError};
 use crate::domain::{

@@ -12,10 +12,7 @@ use uuid::Uuid;
 
 use super::runs::{self, json, json_text, optional_json};
 use super::{Actor, CancelOrder, FactSetId, Store, StoreError};
-use crate::domain::{
-    Certificate, Counts, Failure, Phase, Progress, ReportId, ReportRunId, RunId, RunRecord, RunState,
-    SettingsTag, Skipped, Timestamp, Warning,
-};
+use crate::domain::{Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp};
 
 /// How long a run stays its owner's without a sign of life.
 const LEASE: Duration = Duration::from_mins(2);
@@ -189,112 +186,6 @@ impl Store {
         Ok(orders)
     }
 
-    /// Shows what the run is doing and how far it has come.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_progress(
-        &self,
-        run: &ClaimedRun,
-        phase: Phase,
-        progress: &Progress,
-        now: Timestamp,
-    ) -> Result<Orders, StoreError> {
-        let mut tx = self.write().await?;
-        let orders = touch(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET phase = $2, progress = $3 WHERE id = $1")
-            .bind(run.id().to_string())
-            .bind(phase.as_str())
-            .bind(json_text(progress))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(orders)
-    }
-
-    /// Remembers what need not be done again. That is progress: the count of fruitless attempts begins anew.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
-        write_checkpoint(&mut tx, run).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Notes what the report said: the certificate, what was skipped, the warnings and the counts of the reading.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_reading(
-        &self,
-        run: &ClaimedRun,
-        certificate: &Certificate,
-        skipped: &Skipped,
-        counts: &Counts,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET certificate = $2, skipped = $3, counts = $4 WHERE id = $1")
-            .bind(run.id().to_string())
-            .bind(json_text(certificate))
-            .bind(json_text(skipped))
-            .bind(json_text(counts))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Adds a warning to the run, once each.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn add_warning(
-        &self,
-        run: &ClaimedRun,
-        warning: &Warning,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
-        let row = sqlx::query("SELECT warnings FROM runs WHERE id = $1").bind(run.id().to_string());
-        let mut warnings: Vec<Warning> = json(&row.fetch_one(&mut *tx).await?, "warnings")?;
-        if !warnings.iter().any(|known| known.code == warning.code) {
-            warnings.push(warning.clone());
-            sqlx::query("UPDATE runs SET warnings = $2 WHERE id = $1")
-                .bind(run.id().to_string())
-                .bind(json_text(&warnings))
-                .execute(&mut *tx)
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Counts pairs that Fusion refused.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn count_rejected(
-        &self,
-        run: &ClaimedRun,
-        rejected: u64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
-        let row = sqlx::query("SELECT counts FROM runs WHERE id = $1").bind(run.id().to_string());
-        let mut counts: Counts = json(&row.fetch_one(&mut *tx).await?, "counts")?;
-        counts.rejected += rejected;
-        write_counts(&mut tx, run, &counts).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Gives a run back unfinished, to go on at a time.
     ///
     /// # Errors
@@ -406,19 +297,6 @@ pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun
     sqlx::query("UPDATE runs SET checkpoint = $2, fruitless = 0 WHERE id = $1")
         .bind(run.id().to_string())
         .bind(json_text(&run.checkpoint))
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn write_counts(
-    tx: &mut SqliteConnection,
-    run: &ClaimedRun,
-    counts: &Counts,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE runs SET counts = $2 WHERE id = $1")
-        .bind(run.id().to_string())
-        .bind(json_text(counts))
         .execute(tx)
         .await?;
     Ok(())
