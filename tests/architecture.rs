@@ -38,8 +38,13 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The modules that a text names behind `crate::`.
+/// The modules that code names behind `crate::`. Comments may point anywhere.
 fn named(text: &str) -> BTreeSet<&str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(named_in_line).collect()
+}
+
+fn named_in_line(text: &str) -> Vec<&str> {
     let rests = text
         .match_indices("crate::")
         .map(|(at, prefix)| &text[at + prefix.len()..]);
