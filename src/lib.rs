@@ -17,7 +17,7 @@
 //!   connected to.
 //! - [`simulator`]: the two neighbours as servers, and made-up reports.
 //! - [`commands`]: the commands of the program.
-//! - [`clock`]: the one source of time. [`shutdown`]: the one place that starts and ends tasks.
+//! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`shutdown`]: the one place that starts and ends tasks.
 //!
 //! Words: an *integration* is the connection to one Wiz tenant. A *run* makes the labels equal to a *report*, which lists
 //! *findings*. *Facts* are what a report says of each *asset*. A *pair* is an address and a *context* (`cve` …), for which
@@ -29,6 +29,7 @@ pub mod commands;
 pub mod domain;
 pub mod fusion;
 pub mod http;
+pub mod metrics;
 pub mod outgoing;
 pub mod pipeline;
 pub mod shutdown;

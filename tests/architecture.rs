@@ -17,10 +17,10 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     (
         "worker",
         &[
-            "clock", "domain", "fusion", "outgoing", "pipeline", "shutdown", "store", "wiz",
+            "clock", "domain", "fusion", "metrics", "outgoing", "pipeline", "shutdown", "store", "wiz",
         ],
     ),
-    ("http", &["clock", "domain", "store", "worker"]),
+    ("http", &["clock", "domain", "metrics", "store", "worker"]),
     ("simulator", &["clock", "domain", "shutdown"]),
 ];
 

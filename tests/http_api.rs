@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use wiz_context::clock::Clock;
 use wiz_context::domain::Timestamp;
-use wiz_context::http::{AdminKey, ApiSettings, AppState, Metrics, openapi_json, router};
+use wiz_context::http::{AdminKey, ApiSettings, AppState, openapi_json, router};
+use wiz_context::metrics::Metrics;
 use wiz_context::store::{Keyring, Store};
 use wiz_context::worker::Desk;
 

@@ -10,7 +10,6 @@ mod extract;
 mod health;
 mod integration_body;
 mod integrations;
-mod metrics;
 mod openapi;
 mod problem;
 mod records;
@@ -21,7 +20,6 @@ mod runs;
 mod state;
 mod status;
 
-pub use metrics::Metrics;
 pub use openapi::openapi_json;
 pub use router::router;
 pub use state::{AdminKey, ApiSettings, AppState};

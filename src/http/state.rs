@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::domain::AllowedHosts;
+use crate::metrics::Metrics;
 use crate::store::{AccountId, Store};
 use crate::worker::Desk;
 

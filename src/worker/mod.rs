@@ -3,7 +3,9 @@
 mod desk;
 mod schedule;
 mod wanted;
+mod workers;
 
 pub use desk::Desk;
 pub use schedule::next_run_at;
 pub use wanted::wanted_records;
+pub use workers::{FusionTarget, RunSettings, Workers};

@@ -124,7 +124,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn request_answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+    pub(crate) fn request_answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         let labels = RequestLabels {
             method: method.to_owned(),
             route: route.to_owned(),
@@ -133,12 +133,12 @@ impl Metrics {
         self.0.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    pub(super) fn integrations_stored(&self, number: u64) {
+    pub(crate) fn integrations_stored(&self, number: u64) {
         self.0.integrations.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// All figures in the OpenMetrics text format.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.0.registry).expect("writing to a text does not fail");
         text
