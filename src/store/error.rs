@@ -1,5 +1,7 @@
 //! What can go wrong with the database.
 
+use crate::domain::RunId;
+
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -30,6 +32,9 @@ pub enum StoreError {
     /// Another owner works on the run, or nobody does: what this one does no longer counts.
     #[error("the run's lease was lost")]
     LeaseLost,
+    /// The run under way was told to end, so that no start can join it.
+    #[error("the run {0} is coming to its end")]
+    RunEnding(RunId),
     /// A sealed value cannot be opened.
     #[error("a sealed value cannot be opened with the keys at hand")]
     Seal(#[from] super::KeyringError),

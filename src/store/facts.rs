@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::queue::{note_real_start, touch, write_checkpoint};
+use super::queue::{note_advance, note_real_start, touch, write_checkpoint};
 use super::run_notes::write_counts;
 use super::{ClaimedRun, Orders, Store, StoreError};
 use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
@@ -142,6 +142,7 @@ impl Store {
             .await?;
         run.checkpoint.facts = Some(staging.set);
         write_checkpoint(&mut tx, run).await?;
+        note_advance(&mut tx, run).await?;
         tx.commit().await?;
         Ok(staging.set)
     }
@@ -164,18 +165,22 @@ impl Store {
         let orders = touch(&mut tx, run, now).await?;
         let state = if orders.dry_run { "dry" } else { "in_force" };
         // Before the other, so that the index of one set in force is never hurt.
-        sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = $2")
-            .bind(&integration)
-            .bind(state)
-            .execute(&mut *tx)
-            .await?;
-        let moved =
-            sqlx::query("UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state = 'staged'")
-                .bind(set.0)
-                .bind(state)
-                .bind(i64::try_from(pairs).unwrap_or(i64::MAX))
-                .execute(&mut *tx)
-                .await?;
+        sqlx::query(
+            "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = $2 AND id <> $3",
+        )
+        .bind(&integration)
+        .bind(state)
+        .bind(set.0)
+        .execute(&mut *tx)
+        .await?;
+        let moved = sqlx::query(
+            "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry')",
+        )
+        .bind(set.0)
+        .bind(state)
+        .bind(i64::try_from(pairs).unwrap_or(i64::MAX))
+        .execute(&mut *tx)
+        .await?;
         if moved.rows_affected() != 1 {
             return Err(StoreError::NotFound("staged set of facts"));
         }

@@ -3,8 +3,9 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::queue::touch;
 use super::seal::Sealed;
-use super::{AuditEntry, RunStart, Store, StoreError, audit, ledger, runs};
+use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, ledger, runs};
 use crate::domain::{
     AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationSettings, ReportId,
     RunRecord, SettingsTag, Timestamp, TokenUrl, UpdateInterval, WizConnection, WizCredentials,
@@ -263,18 +264,20 @@ impl Store {
         }))
     }
 
-    /// Remembers the integration's report in Wiz, or forgets it.
+    /// Remembers the report in Wiz of a run's integration, or forgets it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], or when the database cannot.
+    /// [`StoreError::LeaseLost`], [`StoreError::NotFound`], or when the database cannot.
     pub async fn save_report(
         &self,
-        id: IntegrationId,
+        run: &ClaimedRun,
         report: Option<&StoredReport>,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
         let updated = sqlx::query("UPDATE integrations SET report_id = $2, report_asked = $3 WHERE id = $1")
-            .bind(id.to_string())
+            .bind(run.record.integration.to_string())
             .bind(report.map(|report| report.id.as_str()))
             .bind(report.and_then(|report| report.asked.as_deref()))
             .execute(&mut *tx)

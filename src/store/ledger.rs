@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
-use super::queue::touch;
+use super::queue::{note_advance, touch};
 use super::{ClaimedRun, Store, StoreError};
 use crate::domain::{
     Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, RunId, Timestamp,
@@ -129,10 +129,7 @@ impl Store {
             put.build().execute(&mut *tx).await?;
         }
         // An acknowledged batch is progress, whatever comes after it.
-        sqlx::query("UPDATE runs SET fruitless = 0 WHERE id = $1")
-            .bind(run.id().to_string())
-            .execute(&mut *tx)
-            .await?;
+        note_advance(&mut tx, run).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -26,6 +26,6 @@ pub use integrations::{IntegrationOverview, NewIntegration, StoredReport};
 pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage};
-pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Ending, Orders, Rerun};
+pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, Orders, Rerun};
 pub use runs::{CancelOrder, RunStart, RunsQuery, StartedRun};
 pub use seal::{Keyring, KeyringError};

@@ -21,6 +21,8 @@ const LEASE: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Checkpoint {
+    /// What the report that was about to be made is asked, so that it is recognised and not made again.
+    pub creating: Option<String>,
     /// The rerun of the report that was about to be asked for, so that it is recognised and not asked for again.
     pub rerun: Option<Rerun>,
     /// The run of the report that this run reads.
@@ -49,13 +51,13 @@ pub struct ClaimedRun {
     pub full: bool,
     /// What need not be done again.
     pub checkpoint: Checkpoint,
-    /// Attempts in a row, before this one, that brought no progress.
+    /// Attempts in a row, this one among them, that brought no progress. One that ended with the process counts too.
     pub fruitless: u32,
     token: String,
 }
 
 /// What an owner's write tells it of the run's orders.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
     /// Whether the run is dry, which a later start may have changed.
     pub dry_run: bool,
@@ -83,6 +85,15 @@ pub struct Ending {
     pub state: RunState,
     /// Why, when it failed.
     pub failure: Option<Failure>,
+}
+
+/// What came of the wish to end a run as succeeded.
+#[derive(Clone, Debug)]
+pub enum Completion {
+    /// It ended.
+    Ended(Box<RunRecord>),
+    /// A start that joined it asked for more than was done: it has to go on.
+    MoreAsked(Orders),
 }
 
 impl Store {
@@ -113,7 +124,7 @@ impl Store {
         let mut tx = self.write().await?;
         let row = sqlx::query(
             "UPDATE runs SET state = 'running', lease_token = $1, lease_until = $2, attempts = attempts + 1, \
-             started_at = coalesce(started_at, $3) \
+             fruitless = fruitless + 1, started_at = coalesce(started_at, $3) \
              WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= $3 \
                          AND (lease_until IS NULL OR lease_until < $3) ORDER BY queued_at, id LIMIT 1) \
              RETURNING *",
@@ -200,7 +211,7 @@ impl Store {
         touch(&mut tx, run, now).await?;
         sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $2, failure = $3, \
-             fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN fruitless ELSE fruitless + 1 END WHERE id = $1",
+             fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN max(fruitless - 1, 0) ELSE fruitless END WHERE id = $1",
         )
         .bind(run.id().to_string())
         .bind(end.resume_at.as_millis())
@@ -212,7 +223,31 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run, with its audit record.
+    /// Ends a run as succeeded, with its audit record, when what was done is what its orders still ask for.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn complete_run(
+        &self,
+        run: &ClaimedRun,
+        done: &Orders,
+        now: Timestamp,
+    ) -> Result<Completion, StoreError> {
+        let mut tx = self.write().await?;
+        let orders = touch(&mut tx, run, now).await?;
+        if (orders.dry_run, orders.full) != (done.dry_run, done.full) {
+            return Ok(Completion::MoreAsked(orders));
+        }
+        let ending = Ending {
+            state: RunState::Succeeded,
+            failure: None,
+        };
+        let record = end(&mut tx, run, &orders, &ending, now).await?;
+        tx.commit().await?;
+        Ok(Completion::Ended(Box::new(record)))
+    }
+
+    /// Ends a run that did not succeed, with its audit record.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
@@ -224,30 +259,47 @@ impl Store {
     ) -> Result<RunRecord, StoreError> {
         let mut tx = self.write().await?;
         let orders = touch(&mut tx, run, now).await?;
-        let row = sqlx::query(
-            "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
-             WHERE id = $1 RETURNING *",
-        )
-        .bind(run.id().to_string())
-        .bind(ending.state.as_str())
-        .bind(ending.failure.as_ref().map(json_text))
-        .bind(now.as_millis())
-        .fetch_one(&mut *tx)
-        .await?;
-        let record = runs::record(&row)?;
-        if ending.state == RunState::Succeeded && !record.dry_run {
-            sqlx::query("UPDATE integrations SET successes = CASE WHEN $2 THEN 0 ELSE successes + 1 END WHERE id = $1")
-                .bind(record.integration.to_string())
-                .bind(row.try_get::<bool, _>("full")?)
-                .execute(&mut *tx)
-                .await?;
-        }
-        let cancelled = orders.cancel.filter(|_| ending.state == RunState::Cancelled);
-        let actor = cancelled.map_or_else(Actor::scheduler, |order| order.actor());
-        runs::append_run_end(&mut tx, &record, actor, now).await?;
+        let record = end(&mut tx, run, &orders, ending, now).await?;
         tx.commit().await?;
         Ok(record)
     }
+}
+
+/// Ends a run and records it.
+async fn end(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    orders: &Orders,
+    ending: &Ending,
+    now: Timestamp,
+) -> Result<RunRecord, StoreError> {
+    let row = sqlx::query(
+        "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
+         WHERE id = $1 RETURNING *",
+    )
+    .bind(run.id().to_string())
+    .bind(ending.state.as_str())
+    .bind(ending.failure.as_ref().map(json_text))
+    .bind(now.as_millis())
+    .fetch_one(&mut *tx)
+    .await?;
+    let record = runs::record(&row)?;
+    if ending.state == RunState::Succeeded && !record.dry_run {
+        sqlx::query(
+            "UPDATE integrations SET successes = CASE WHEN $2 THEN 0 ELSE successes + 1 END WHERE id = $1",
+        )
+        .bind(record.integration.to_string())
+        .bind(row.try_get::<bool, _>("full")?)
+        .execute(&mut *tx)
+        .await?;
+    }
+    let cancelled = orders
+        .cancel
+        .clone()
+        .filter(|_| ending.state == RunState::Cancelled);
+    let actor = cancelled.map_or_else(Actor::scheduler, |order| order.actor());
+    runs::append_run_end(tx, &record, actor, now).await?;
+    Ok(record)
 }
 
 impl ClaimedRun {
@@ -293,8 +345,17 @@ pub(super) async fn note_real_start(
     Ok(())
 }
 
+/// Begins the count of fruitless attempts anew: something was done that need not be done again.
+pub(super) async fn note_advance(tx: &mut SqliteConnection, run: &ClaimedRun) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET fruitless = 0 WHERE id = $1")
+        .bind(run.id().to_string())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun) -> Result<(), StoreError> {
-    sqlx::query("UPDATE runs SET checkpoint = $2, fruitless = 0 WHERE id = $1")
+    sqlx::query("UPDATE runs SET checkpoint = $2 WHERE id = $1")
         .bind(run.id().to_string())
         .bind(json_text(&run.checkpoint))
         .execute(tx)

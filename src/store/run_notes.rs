@@ -31,7 +31,7 @@ impl Store {
         Ok(orders)
     }
 
-    /// Remembers what need not be done again. That is progress: the count of fruitless attempts begins anew.
+    /// Remembers what need not be done again.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.

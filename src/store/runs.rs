@@ -99,7 +99,8 @@ impl Store {
     /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such integration, or when the database cannot.
+    /// [`StoreError::NotFound`] when there is no such integration, [`StoreError::RunEnding`] when the one under way was told
+    /// to end, or when the database cannot.
     pub async fn start_run(
         &self,
         integration: IntegrationId,
@@ -202,10 +203,11 @@ pub(super) async fn start(
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(row) = joined {
-        return Ok(StartedRun {
-            record: record(&row)?,
-            joined: true,
-        });
+        let record = record(&row)?;
+        if record.cancellation.is_some() {
+            return Err(StoreError::RunEnding(record.id));
+        }
+        return Ok(StartedRun { record, joined: true });
     }
     let row = sqlx::query(
         "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at) \
@@ -220,6 +222,15 @@ pub(super) async fn start(
     .bind(now.as_millis())
     .fetch_one(&mut *tx)
     .await?;
+    if start.trigger == Trigger::Schedule {
+        // Also when it is cancelled before it begins: else it would be due again at once.
+        let started = sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1");
+        started
+            .bind(integration.to_string())
+            .bind(now.as_millis())
+            .execute(&mut *tx)
+            .await?;
+    }
     let record = record(&row)?;
     let entry = AuditEntry {
         actor: start.actor.clone(),

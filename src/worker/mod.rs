@@ -1,7 +1,23 @@
-//! When runs happen, and what is wanted: the schedule, the desk between API and workers, the labels that facts give.
+//! When runs happen, and what if they die: the schedule, the queue, and the path of one run.
+//!
+//! ```text
+//! scheduler ─┐                          ┌─▶ heartbeat
+//!  (API) ────┴▶ store: queue ─▶ queue ─▶ execution ─▶ attempt: sign in ─▶ report ─▶ download ─▶ planning ─▶ pushing
+//!        desk: wakes, ends work          └─▶ back to the queue, or the run's end
+//! ```
 
+mod attempt;
 mod desk;
+mod download;
+mod execution;
+mod interruption;
+mod pace;
+mod planning;
+mod pushing;
+mod queue;
+mod report;
 mod schedule;
+mod scheduler;
 mod wanted;
 mod workers;
 

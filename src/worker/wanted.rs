@@ -1,8 +1,19 @@
-//! The label records that facts give.
+//! What facts want: the labels of each address.
 
-use crate::domain::{IntegrationId, LabelRecord};
+use crate::domain::{IntegrationId, LabelRecord, WantedAddress};
 use crate::pipeline::{AddressMerge, label_records};
-use crate::store::{FactSetId, Store, StoreError};
+use crate::store::{Carrier, FactSetId, Store, StoreError};
+
+/// An address that is to carry labels.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The address with what its assets say together.
+    pub(super) address: WantedAddress,
+    /// How many assets carry it.
+    pub(super) assets: u64,
+    /// Whether one of them is the integration's own.
+    pub(super) own: bool,
+}
 
 /// The label records wanted at the addresses of an integration, by pair, at most `limit`: by the facts in force of all
 /// integrations, or with its own replaced by the set `own`.
@@ -20,15 +31,8 @@ pub async fn wanted_records(
     let mut start = None;
     loop {
         let page = store.plan_page(&view, None, start, None).await?;
-        for carriers in page.carriers.chunk_by(|one, other| one.ip == other.ip) {
-            if !carriers.iter().any(|carrier| carrier.own) {
-                continue;
-            }
-            let mut merge = AddressMerge::default();
-            for carrier in carriers {
-                merge.add(carrier.findings, carrier.score, carrier.rating, &carrier.cves);
-            }
-            records.extend(label_records(carriers[0].ip, &merge.finish()));
+        for wanted in wanted_addresses(&page.carriers).filter(|wanted| wanted.own) {
+            records.extend(label_records(wanted.address.ip, &wanted.address.facts));
         }
         start = page.next;
         if records.len() >= limit || start.is_none() {
@@ -36,4 +40,23 @@ pub async fn wanted_records(
             return Ok(records);
         }
     }
+}
+
+/// Merges the parts that assets have in addresses; `carriers` are sorted by address.
+pub(super) fn wanted_addresses(carriers: &[Carrier]) -> impl Iterator<Item = Wanted> {
+    let mut merge = AddressMerge::default();
+    carriers
+        .chunk_by(|one, other| one.ip == other.ip)
+        .map(move |carriers| {
+            for carrier in carriers {
+                merge.add(carrier.findings, carrier.score, carrier.rating, &carrier.cves);
+            }
+            let assets = merge.parts();
+            let (ip, facts) = (carriers[0].ip, merge.finish());
+            Wanted {
+                address: WantedAddress { ip, facts },
+                assets,
+                own: carriers.iter().any(|carrier| carrier.own),
+            }
+        })
 }

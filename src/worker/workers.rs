@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Desk;
+use super::queue::work_off;
+use super::scheduler::keep_schedule;
 use crate::clock::Clock;
 use crate::domain::{AssetType, Policy};
 use crate::fusion::FusionClient;
@@ -61,6 +63,7 @@ impl Workers {
     /// Starts the workers: the schedule, and the queue, which goes on with the runs that a stopped service left behind.
     /// They end when shutdown begins; a run under way then goes back to the queue.
     pub fn start(self, shutdown: &Shutdown) {
-        let _ = (self, shutdown);
+        shutdown.spawn_vital("schedule", keep_schedule(self.clone(), shutdown.token()));
+        shutdown.spawn_vital("queue", work_off(self, shutdown.clone()));
     }
 }

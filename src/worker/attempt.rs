@@ -1,0 +1,151 @@
+//! One attempt at a run: the path from the sign-in to the end, each step skipping what an earlier attempt did.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::interruption::Interruption;
+use super::planning::Plan;
+use super::workers::Workers;
+use crate::domain::{FailureKind, Integration, Phase, Progress, RunRecord, Timestamp, Warning};
+use crate::store::{ClaimedRun, Completion, Orders};
+use crate::wiz::WizClient;
+
+/// The turn to plan and push: one run has it at a time, for all push to one Fusion account.
+pub(super) type Turn = Arc<Mutex<()>>;
+
+/// An attempt under way.
+pub(super) struct Attempt {
+    pub(super) workers: Workers,
+    pub(super) run: ClaimedRun,
+    pub(super) integration: Integration,
+    pub(super) wiz: WizClient,
+    pub(super) orders: Orders,
+    /// Whether anything was done that need not be done again.
+    pub(super) advanced: bool,
+    turn: Turn,
+}
+
+impl Attempt {
+    /// Begins an attempt: reads the settings as they are now.
+    pub(super) async fn begin(workers: Workers, run: ClaimedRun, turn: Turn) -> Result<Self, Interruption> {
+        let id = run.record.integration;
+        let integration = workers.store.integration(id).await?;
+        let wiz = workers.wiz.client(workers.store.wiz_credentials(id).await?);
+        let full_push_every = workers.settings.full_push_every;
+        let (has_account, now) = (workers.fusion.is_some(), workers.clock.now());
+        let begun = workers
+            .store
+            .begin_attempt(&run, integration.tag, has_account, full_push_every, now);
+        let orders = begun.await?;
+        Ok(Self {
+            workers,
+            run,
+            integration,
+            wiz,
+            orders,
+            advanced: false,
+            turn,
+        })
+    }
+
+    /// Brings the run to its end, from where the last attempt left it.
+    pub(super) async fn carry_out(&mut self) -> Result<RunRecord, Interruption> {
+        self.sign_in().await?;
+        let facts = if let Some(facts) = self.run.checkpoint.facts {
+            facts
+        } else {
+            let report_run = self.request_report().await?;
+            let report_run = self.wait_for_report(&report_run).await?;
+            self.download(&report_run).await?
+        };
+        let _turn = self.wait_for_turn().await?;
+        loop {
+            let mut plan = self.plan(facts).await?;
+            self.push(&mut plan).await?;
+            if let Some(record) = self.complete(&plan).await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// Shows what the run does, and hears what is asked of it by now.
+    pub(super) async fn show(&mut self, phase: Phase, mut progress: Progress) -> Result<(), Interruption> {
+        progress.updated_at = Some(self.now());
+        let store = &self.workers.store;
+        self.orders = store
+            .save_progress(&self.run, phase, &progress, self.now())
+            .await?;
+        Ok(())
+    }
+
+    /// Warns a person on the run's record.
+    pub(super) async fn warn(&self, warning: &Warning) -> Result<(), Interruption> {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+        Ok(self
+            .workers
+            .store
+            .add_warning(&self.run, warning, self.now())
+            .await?)
+    }
+
+    /// Writes the checkpoint down.
+    pub(super) async fn save_checkpoint(&self) -> Result<(), Interruption> {
+        Ok(self.workers.store.save_checkpoint(&self.run, self.now()).await?)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.workers.clock.now()
+    }
+
+    /// Finds out at once whether the run could come to its end: hours of waiting for a report would be lost on wrong
+    /// credentials.
+    async fn sign_in(&mut self) -> Result<(), Interruption> {
+        if self.run.checkpoint.facts.is_none() {
+            self.show(Phase::SigningIn, Progress::default()).await?;
+            self.wiz.sign_in().await?;
+            // Without the permission to read findings Wiz may make an empty report. Any other answer says nothing here.
+            if let Err(error) = self.wiz.sees_finding().await
+                && error.failure().kind == FailureKind::Permission
+            {
+                return Err(error.into());
+            }
+        }
+        if let Some(target) = self.workers.fusion.as_ref().filter(|_| !self.orders.dry_run)
+            && let Err(error) = target.client.sign_in().await
+            && !error.failure().retryable
+        {
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Waits until no other run plans or pushes.
+    async fn wait_for_turn(&mut self) -> Result<OwnedMutexGuard<()>, Interruption> {
+        if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
+            return Ok(turn);
+        }
+        let detail = Some("waits until another run of the same Fusion account has pushed".to_owned());
+        let progress = Progress {
+            detail,
+            ..Progress::default()
+        };
+        self.show(Phase::Planning, progress).await?;
+        Ok(Arc::clone(&self.turn).lock_owned().await)
+    }
+
+    /// Ends the run as succeeded; `None` when a start that joined it asked for more than was done.
+    async fn complete(&mut self, plan: &Plan) -> Result<Option<RunRecord>, Interruption> {
+        let completion = self
+            .workers
+            .store
+            .complete_run(&self.run, &plan.orders, self.now());
+        match completion.await? {
+            Completion::Ended(record) => Ok(Some(*record)),
+            Completion::MoreAsked(orders) => {
+                self.orders = orders;
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The report file: streamed from Wiz into the parser, and its facts staged. Memory holds the assets, never the rows.
+//!
+//! ```text
+//! ReportDownload ─▶ channel of a few pieces ─▶ read_report (its own thread) ─▶ facts ─▶ store, staged under the run
+//! ```
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc;
+
+use super::attempt::Attempt;
+use super::interruption::Interruption;
+use super::pace::Pace;
+use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Verdict, Warning};
+use crate::pipeline::{ReportError, ReportFacts, check_row_count, read_report};
+use crate::store::FactSetId;
+use crate::wiz::{ReportDownload, ReportRun};
+
+/// Pieces between the network and the parser; each is what one read of the socket gave.
+const PIECES_WAITING: usize = 32;
+
+/// Assets in one transaction: some ten milliseconds of writing, so that other writers get their turn.
+const ASSETS_PER_WRITE: usize = 2_000;
+
+/// A piece of the file on its way to the parser. Its end is told, since a channel that closes may also mean a broken
+/// download.
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+/// The parser's side of the channel.
+struct Pieces {
+    channel: mpsc::Receiver<Piece>,
+    present: Bytes,
+    ended: bool,
+}
+
+impl Attempt {
+    /// Reads a complete run of the report and stages its facts, which are then the run's.
+    pub(super) async fn download(&mut self, report_run: &ReportRun) -> Result<FactSetId, Interruption> {
+        self.show(Phase::Downloading, Progress::default()).await?;
+        let mut download = self.wiz.download(report_run).await?;
+        let read = self.read(&mut download, report_run.rows).await?;
+        let facts = match read {
+            Ok(facts) => facts,
+            Err(error) => return Err(unusable(error, &download).into()),
+        };
+        let rule = self.workers.settings.policy.row_count;
+        let row_warning = match check_row_count(facts.rows, report_run.rows, rule) {
+            Ok(warning) => warning,
+            Err(error) => return Err(unusable(error, &download).into()),
+        };
+        let warnings: Vec<Warning> = facts.warnings.iter().cloned().chain(row_warning).collect();
+        for warning in &warnings {
+            self.warn(warning).await?;
+        }
+        self.save_certificate(report_run, &facts, &warnings, download.received_bytes())
+            .await?;
+        tracing::info!(
+            rows = facts.rows,
+            bytes = download.received_bytes(),
+            assets = facts.assets(),
+            "read the report"
+        );
+        self.stage(facts, report_run).await
+    }
+
+    /// Lets the parser read while the file comes; the outer error is the download's, the inner one the report's.
+    async fn read(
+        &mut self,
+        download: &mut ReportDownload,
+        rows_total: Option<u64>,
+    ) -> Result<Result<ReportFacts, ReportError>, Interruption> {
+        let (sender, channel) = mpsc::channel(PIECES_WAITING);
+        let rows = Arc::new(AtomicU64::new(0));
+        let (policy, rows_read) = (self.workers.settings.policy.clone(), Arc::clone(&rows));
+        let parser = tokio::task::spawn_blocking(move || {
+            read_report(Pieces::new(channel), &policy, &mut |progress| {
+                rows_read.store(progress.rows, Ordering::Relaxed);
+                ControlFlow::Continue(())
+            })
+        });
+        let mut pace = Pace::new(self.workers.clock.clone());
+        loop {
+            let piece = download.chunk().await?;
+            let ended = piece.is_none();
+            // A parser that gave up says why when it is asked below.
+            if sender.send(piece.map_or(Piece::End, Piece::Bytes)).await.is_err() || ended {
+                break;
+            }
+            if pace.is_due() {
+                let (received, total) = (download.received_bytes(), download.total_bytes());
+                let progress = Progress {
+                    rows: rows.load(Ordering::Relaxed),
+                    rows_total,
+                    bytes: received,
+                    percent: total.map(|total| percent(received, total)),
+                    eta_s: total.and_then(|total| pace.seconds_left(received, total)),
+                    ..Progress::default()
+                };
+                self.show(Phase::Downloading, progress).await?;
+            }
+        }
+        drop(sender);
+        parser.await.map_err(|_| {
+            let message =
+                "The reading of the report broke down. This is a fault of the service; its log says more.";
+            Failure::passing(FailureKind::Internal, message).into()
+        })
+    }
+
+    async fn save_certificate(
+        &mut self,
+        report_run: &ReportRun,
+        facts: &ReportFacts,
+        warnings: &[Warning],
+        bytes: u64,
+    ) -> Result<(), Interruption> {
+        let report = self.run.checkpoint.rerun.as_ref();
+        let certificate = Certificate {
+            report_id: report.map(|rerun| rerun.report.to_string()).unwrap_or_default(),
+            report_run_id: report_run.id.to_string(),
+            report_run_at: report_run.run_at,
+            rows_expected: report_run.rows,
+            rows_parsed: facts.rows,
+            bytes,
+            columns: facts.columns.clone(),
+            warnings: warnings.iter().map(|warning| warning.code.clone()).collect(),
+            verdict: if warnings.is_empty() {
+                Verdict::Complete
+            } else {
+                Verdict::CompleteWithWarnings
+            },
+        };
+        let counts = Counts {
+            findings: facts.findings,
+            assets: facts.assets() as u64,
+            ..Counts::default()
+        };
+        let (store, now) = (&self.workers.store, self.now());
+        store
+            .save_reading(&self.run, &certificate, &facts.skipped, &counts, now)
+            .await?;
+        self.run.record.counts = counts;
+        Ok(())
+    }
+
+    async fn stage(&mut self, facts: ReportFacts, report_run: &ReportRun) -> Result<FactSetId, Interruption> {
+        let store = self.workers.store.clone();
+        let mut staging = store
+            .begin_facts(&self.run, report_run.run_at, self.now())
+            .await?;
+        let mut assets = facts.into_assets();
+        loop {
+            let some: Vec<_> = assets.by_ref().take(ASSETS_PER_WRITE).collect();
+            if some.is_empty() {
+                break;
+            }
+            let now = self.now();
+            store.append_facts(&self.run, &mut staging, &some, now).await?;
+        }
+        let now = self.now();
+        let set = store.complete_facts(&mut self.run, staging, now).await?;
+        self.advanced = true;
+        Ok(set)
+    }
+}
+
+impl Pieces {
+    fn new(channel: mpsc::Receiver<Piece>) -> Self {
+        Self {
+            channel,
+            present: Bytes::new(),
+            ended: false,
+        }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.present.is_empty() && !self.ended {
+            match self.channel.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => self.present = bytes,
+                Some(Piece::End) => self.ended = true,
+                None => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+            }
+        }
+        let length = self.present.len().min(buffer.len());
+        self.present.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// The failure of a report that cannot be used. It will be the same on a second reading, unless its end was not known.
+fn unusable(error: ReportError, download: &ReportDownload) -> Failure {
+    let kind = error.kind();
+    let may_have_been_cut = kind == FailureKind::Incomplete && download.total_bytes().is_none();
+    match error {
+        ReportError::TooFewRows { .. } => Failure::permanent(kind, error.to_string()),
+        error if may_have_been_cut => Failure::passing(kind, error.to_string()),
+        error => Failure::permanent(kind, error.to_string()),
+    }
+}
+
+/// A part in percent.
+pub(super) fn percent(part: u64, whole: u64) -> u8 {
+    let percent = (u128::from(part) * 100)
+        .checked_div(u128::from(whole))
+        .unwrap_or(100);
+    u8::try_from(percent.min(100)).expect("at most 100")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_closes_is_a_broken_download_and_no_end() {
+        let (sender, channel) = mpsc::channel(2);
+        sender.try_send(Piece::Bytes(Bytes::from_static(b"abc"))).unwrap();
+        drop(sender);
+        let mut text = Vec::new();
+        let error = Pieces::new(channel).read_to_end(&mut text).unwrap_err();
+        assert_eq!(
+            (text.as_slice(), error.kind()),
+            (&b"abc"[..], io::ErrorKind::ConnectionAborted)
+        );
+
+        let (sender, channel) = mpsc::channel(2);
+        sender.try_send(Piece::Bytes(Bytes::from_static(b"abc"))).unwrap();
+        sender.try_send(Piece::End).unwrap();
+        drop(sender);
+        let mut text = String::new();
+        Pieces::new(channel).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+    }
+
+    #[test]
+    fn a_part_of_nothing_is_all_of_it() {
+        assert_eq!((percent(1, 3), percent(0, 0), percent(5, 4)), (33, 100, 100));
+    }
+}

@@ -1,0 +1,75 @@
+//! Why an attempt stops before its run has ended.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::domain::{Failure, FailureKind};
+use crate::fusion::FusionError;
+use crate::store::StoreError;
+use crate::wiz::WizError;
+
+/// Why an attempt stops before its run has ended.
+#[derive(Debug)]
+pub(super) enum Interruption {
+    /// Something failed; a neighbour may have asked to wait before the next try.
+    Failed(Failure, Option<Duration>),
+    /// Another owner has the run: nothing that this one writes counts any more.
+    LeaseLost,
+}
+
+impl From<Failure> for Interruption {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure, None)
+    }
+}
+
+impl From<WizError> for Interruption {
+    fn from(error: WizError) -> Self {
+        log(&error);
+        Self::Failed(error.failure(), error.retry_after())
+    }
+}
+
+impl From<FusionError> for Interruption {
+    fn from(error: FusionError) -> Self {
+        log(&error);
+        Self::Failed(error.failure(), error.retry_after())
+    }
+}
+
+impl From<StoreError> for Interruption {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::LeaseLost => Self::LeaseLost,
+            StoreError::Seal(error) => {
+                log(&error);
+                Self::from(Failure::permanent(
+                    FailureKind::Internal,
+                    "The client secret cannot be opened with the encryption keys of this service. Set \
+                     WIZ_CONTEXT_ENCRYPTION_KEY to the key that it was stored with, or give the integration its client \
+                     secret again.",
+                ))
+            }
+            error => {
+                log(&error);
+                Self::from(Failure::passing(
+                    FailureKind::Internal,
+                    "The service's database failed. Its log says how; look at the free space and the permissions of the \
+                     database's folder.",
+                ))
+            }
+        }
+    }
+}
+
+/// Logs an error with all that caused it. What the run's record keeps is for its reader; this is for the operator.
+pub(super) fn log(error: &dyn Error) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::warn!(error = chain, "a step failed");
+}

@@ -1,0 +1,216 @@
+//! The push: the plan's steps in batches, several under way at a time. Each batch's pairs are in doubt in the ledger before
+//! it goes out, until Fusion's answer settles them.
+
+use std::collections::VecDeque;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use super::attempt::Attempt;
+use super::download::percent;
+use super::interruption::Interruption;
+use super::pace::Pace;
+use super::planning::{Plan, PlanPages};
+use super::workers::{FusionTarget, Workers};
+use crate::domain::{Failure, FailureKind, LabelRecord, Pair, Phase, Progress, Warning};
+use crate::fusion::PushOutcome;
+use crate::pipeline::{Batch, Batcher};
+use crate::store::{ClaimedRun, StoreError};
+
+/// Batches under way at a time. Fusion answers a full one in a second or so; this many hide that behind each other, and
+/// still leave its limits far.
+const BATCHES_UNDER_WAY: usize = 4;
+
+/// What one batch, or all so far, came to.
+#[derive(Default)]
+struct Tally {
+    settled: u64,
+    rejected: u64,
+    /// The first pair that was refused, with Fusion's reason.
+    example: Option<(Pair, String)>,
+    count_differs: bool,
+    /// Why pairs were left in doubt.
+    failed: Option<Interruption>,
+}
+
+/// A batch on its way, with what it takes to settle it.
+struct Sending {
+    workers: Workers,
+    target: FusionTarget,
+    run: ClaimedRun,
+}
+
+impl Attempt {
+    /// Carries a plan out; a dry run's stays a plan.
+    pub(super) async fn push(&mut self, plan: &mut Plan) -> Result<(), Interruption> {
+        let target = self.workers.fusion.clone().filter(|_| !plan.orders.dry_run);
+        let Some(target) = target else { return Ok(()) };
+        let done = plan.steps - plan.left;
+        self.show(Phase::Pushing, pushed(done, plan.steps, None)).await?;
+        let sending = Sending {
+            workers: self.workers.clone(),
+            target,
+            run: self.run.clone(),
+        };
+        let mut batches = Batches::new(&mut plan.pages);
+        let mut pace = Pace::new(self.workers.clock.clone());
+        let mut tally = Tally::default();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            // After a failure nothing more is sent, but what is under way is still settled.
+            if tally.failed.is_none() && under_way.len() < BATCHES_UNDER_WAY {
+                match batches.next().await {
+                    Ok(Some(batch)) => {
+                        under_way.push(sending.send(batch));
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(error) => tally.failed = Some(error.into()),
+                }
+            }
+            let Some(sent) = under_way.next().await else { break };
+            tally.add(sent);
+            if pace.is_due() {
+                let left_s = pace.seconds_left(tally.settled, plan.left);
+                let progress = pushed(done + tally.settled, plan.steps, left_s);
+                self.show(Phase::Pushing, progress).await?;
+            }
+        }
+        self.advanced |= tally.settled > 0;
+        self.show(Phase::Pushing, pushed(done + tally.settled, plan.steps, None))
+            .await?;
+        tracing::info!(settled = tally.settled, rejected = tally.rejected, "pushed");
+        self.report_refusals(&tally).await?;
+        tally.failed.map_or(Ok(()), Err)
+    }
+
+    /// Tells of records that Fusion refused. When it took none, that is the run's failure.
+    async fn report_refusals(&self, tally: &Tally) -> Result<(), Interruption> {
+        if tally.count_differs {
+            let message = "Fusion acknowledged batches with another count than was sent. A run with ?full=true sends all \
+                           labels again.";
+            self.warn(&Warning::new("count_differs", message)).await?;
+        }
+        let Some((pair, reason)) = &tally.example else {
+            return Ok(());
+        };
+        let refused = format!(
+            "Fusion refused {} of the records that were sent; the first is {pair}: {reason}",
+            tally.rejected
+        );
+        if tally.settled == 0 && tally.failed.is_none() {
+            return Err(Failure::permanent(FailureKind::FusionRejected, refused).into());
+        }
+        self.warn(&Warning::new("records_rejected", refused)).await
+    }
+}
+
+/// The batches of a plan, packed from its pages as they are asked for.
+struct Batches<'a> {
+    pages: &'a mut PlanPages,
+    packing: Option<Batcher>,
+    packed: VecDeque<Batch>,
+}
+
+impl<'a> Batches<'a> {
+    fn new(pages: &'a mut PlanPages) -> Self {
+        Self {
+            pages,
+            packing: Some(Batcher::new()),
+            packed: VecDeque::new(),
+        }
+    }
+
+    /// The next batch; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
+        while self.packed.is_empty() {
+            let Some(packing) = &mut self.packing else {
+                return Ok(None);
+            };
+            match self.pages.next().await? {
+                Some(page) => {
+                    let changes = page.comparison.changes.into_iter();
+                    self.packed
+                        .extend(changes.filter_map(|change| packing.push(change)));
+                }
+                None => self
+                    .packed
+                    .extend(self.packing.take().into_iter().flat_map(Batcher::finish)),
+            }
+        }
+        Ok(self.packed.pop_front())
+    }
+}
+
+impl Sending {
+    /// Sends a batch, and settles in the ledger what became of it.
+    async fn send(&self, batch: Batch) -> Tally {
+        let sent = match batch {
+            Batch::Put(records) => self.put(&records).await,
+            Batch::Delete(pairs) => self.delete(&pairs).await,
+        };
+        sent.unwrap_or_else(|error| Tally {
+            failed: Some(error.into()),
+            ..Tally::default()
+        })
+    }
+
+    async fn put(&self, records: &[LabelRecord]) -> Result<Tally, StoreError> {
+        let (store, now) = (&self.workers.store, self.workers.clock.now());
+        store
+            .doubt_puts(&self.run, self.target.account, records, now)
+            .await?;
+        self.settle(self.target.client.push_labels(records).await).await
+    }
+
+    async fn delete(&self, pairs: &[Pair]) -> Result<Tally, StoreError> {
+        let (store, now) = (&self.workers.store, self.workers.clock.now());
+        store
+            .doubt_deletes(&self.run, self.target.account, pairs, now)
+            .await?;
+        self.settle(self.target.client.push_removals(pairs).await).await
+    }
+
+    async fn settle(&self, outcome: PushOutcome) -> Result<Tally, StoreError> {
+        let (store, account, now) = (&self.workers.store, self.target.account, self.workers.clock.now());
+        if !outcome.acknowledged.is_empty() {
+            store
+                .settle(&self.run, account, &outcome.acknowledged, now)
+                .await?;
+        }
+        let rejected = outcome.rejected.len() as u64;
+        if rejected > 0 {
+            let pairs: Vec<_> = outcome.rejected.iter().map(|(pair, _)| *pair).collect();
+            store.settle_refused(&self.run, account, &pairs, now).await?;
+            store.count_rejected(&self.run, rejected, now).await?;
+        }
+        Ok(Tally {
+            settled: outcome.acknowledged.len() as u64,
+            rejected,
+            example: outcome.rejected.into_iter().next(),
+            count_differs: outcome.count_differs,
+            failed: outcome.error.map(Interruption::from),
+        })
+    }
+}
+
+impl Tally {
+    fn add(&mut self, batch: Self) {
+        self.settled += batch.settled;
+        self.rejected += batch.rejected;
+        self.example = self.example.take().or(batch.example);
+        self.count_differs |= batch.count_differs;
+        self.failed = self.failed.take().or(batch.failed);
+    }
+}
+
+/// The progress of a push, in pairs.
+fn pushed(done: u64, steps: u64, eta_s: Option<u64>) -> Progress {
+    Progress {
+        rows: done,
+        rows_total: Some(steps),
+        percent: Some(percent(done, steps)),
+        eta_s,
+        ..Progress::default()
+    }
+}
