@@ -1,0 +1,346 @@
+//! The rig: a simulator, a database in a folder of its own, and services that start and stop on them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use wiz_context::clock::Clock;
+use wiz_context::commands::{LabelFormat, labels_of};
+use wiz_context::domain::{AssetType, Policy, Timestamp};
+use wiz_context::fusion::{FusionAccount, FusionClient};
+use wiz_context::http::{AdminKey, ApiSettings, AppState, router};
+use wiz_context::metrics::Metrics;
+use wiz_context::outgoing::{Outgoing, OutgoingSettings};
+use wiz_context::shutdown::Shutdown;
+use wiz_context::simulator::{GeneratorSettings, Header, Simulator, SimulatorSettings};
+use wiz_context::store::{Keyring, Store};
+use wiz_context::wiz::WizAccounts;
+use wiz_context::worker::{Desk, FusionTarget, RunSettings, Workers};
+
+/// The tests' time runs this many times as fast as the real one: a report's seconds pass, and no lease does.
+const PACE: u32 = 40;
+
+const KEY: &str = "planted-api-key";
+const INTEGRATIONS: &str = "/api/v1/integrations/context";
+
+/// The labels of a Fusion account.
+pub(crate) type Labels = BTreeMap<(IpAddr, String), Vec<String>>;
+
+/// The neighbours, and what outlives a service.
+pub(crate) struct Rig {
+    pub(crate) simulator: Simulator,
+    pub(crate) clock: Clock,
+    pub(crate) settings: RunSettings,
+    /// Whether services know the Fusion account.
+    pub(crate) with_fusion: bool,
+    folder: TempDir,
+    keyring: String,
+    _simulator_tasks: Shutdown,
+}
+
+/// A service under way.
+pub(crate) struct Service {
+    router: Router,
+    clock: Clock,
+    store: Store,
+    tasks: Shutdown,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::with(SimulatorSettings {
+            generator: generator(0),
+            ..SimulatorSettings::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn with(simulator: SimulatorSettings) -> Self {
+        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), PACE);
+        let tasks = Shutdown::new();
+        let simulator = Simulator::start(simulator, clock.clone(), &tasks).await.unwrap();
+        Self {
+            simulator,
+            clock,
+            settings: RunSettings {
+                installation: "test".to_owned(),
+                policy: Policy::default(),
+                asset_types: AssetType::with_addresses(),
+                max_concurrent: 2,
+                run_timeout: Duration::from_hours(48),
+                full_push_every: 7,
+            },
+            with_fusion: true,
+            folder: tempfile::tempdir().unwrap(),
+            keyring: Keyring::generate().to_string(),
+            _simulator_tasks: tasks,
+        }
+    }
+
+    /// Starts a service on the database, which goes on with what the one before left behind.
+    pub(crate) async fn serve(&self) -> Service {
+        let tasks = Shutdown::new();
+        let url = format!("sqlite://{}", self.folder.path().join("test.db").display());
+        let store = Store::open(&url, Keyring::read(&self.keyring).unwrap())
+            .await
+            .unwrap();
+        let allowed_hosts = self
+            .simulator
+            .allow_hosts()
+            .parse::<wiz_context::domain::AllowedHosts>()
+            .unwrap();
+        let outgoing = OutgoingSettings {
+            allowed: allowed_hosts.clone(),
+            ca_file: None,
+        };
+        let outgoing = Outgoing::new(outgoing, self.clock.clone()).unwrap();
+        let mut fusion = None;
+        if self.with_fusion {
+            let account = FusionAccount::read(&self.simulator.netosecret(), &allowed_hosts).unwrap();
+            let key = account.key();
+            fusion = Some(FusionTarget {
+                account: store.fusion_account(&key.host, &key.shortname).await.unwrap(),
+                client: FusionClient::new(outgoing.clone(), self.clock.clone(), account),
+            });
+        }
+        let app = AppState {
+            store: store.clone(),
+            desk: Desk::new(),
+            clock: self.clock.clone(),
+            metrics: Metrics::new(),
+            settings: Arc::new(ApiSettings {
+                admin_key: AdminKey::new(KEY),
+                allowed_hosts,
+                account: fusion.as_ref().map(|target| target.account),
+                docs: false,
+            }),
+        };
+        let workers = Workers {
+            store: store.clone(),
+            desk: app.desk.clone(),
+            clock: self.clock.clone(),
+            metrics: app.metrics.clone(),
+            wiz: WizAccounts::new(outgoing, self.clock.clone(), NonZeroU32::new(3).unwrap()),
+            fusion,
+            settings: Arc::new(self.settings.clone()),
+        };
+        workers.start(&tasks);
+        Service {
+            router: router(app),
+            clock: self.clock.clone(),
+            store,
+            tasks,
+        }
+    }
+
+    /// The body that makes an integration with the simulator's account; auto update is off.
+    pub(crate) fn integration(&self, name: &str) -> Value {
+        json!({
+            "name": name, "type": "wiz", "enabled": false, "updateinterval": 86_400,
+            "wiz": {
+                "apiendpoint": self.simulator.api_endpoint(), "tokenurl": self.simulator.token_url(),
+                "clientid": self.simulator.client_id(), "clientsecret": self.simulator.client_secret(),
+            },
+        })
+    }
+
+    /// A service with one integration, `wiz1`, of which it gives the id.
+    pub(crate) async fn serve_one(&self) -> (Service, String) {
+        let service = self.serve().await;
+        let id = service.create(self.integration("wiz1")).await;
+        (service, id)
+    }
+
+    /// What Fusion is to hold by the report that Wiz makes now.
+    pub(crate) fn wanted(&self) -> Labels {
+        labels_by(&self.simulator.report_csv())
+    }
+
+    /// Checks that Fusion holds what the present report says, and that nobody did what he must not.
+    pub(crate) fn assert_in_step(&self) {
+        assert_same(&self.simulator.labels(), &self.wanted());
+        assert_eq!(self.simulator.violations(), [""; 0]);
+    }
+}
+
+impl Service {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {KEY}"))
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Makes an integration; gives its id.
+    pub(crate) async fn create(&self, body: Value) -> String {
+        let (status, answer) = self.call(Method::POST, INTEGRATIONS, Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        text(&answer["data"][0]["id"])
+    }
+
+    /// Starts a run of an integration; gives the run's id.
+    pub(crate) async fn start_run(&self, integration: &str) -> String {
+        self.start_run_with(integration, "").await
+    }
+
+    pub(crate) async fn start_run_with(&self, integration: &str, query: &str) -> String {
+        let path = format!("{INTEGRATIONS}/{integration}/run{query}");
+        let (status, answer) = self.call(Method::PUT, &path, None).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        text(&answer["run"]["id"])
+    }
+
+    /// Runs an integration to the end; gives the run's record.
+    pub(crate) async fn run(&self, integration: &str) -> Value {
+        let run = self.start_run(integration).await;
+        self.end_of(&run).await
+    }
+
+    /// Runs an integration to the end, which is to be a success.
+    pub(crate) async fn succeed(&self, integration: &str) -> Value {
+        let run = self.run(integration).await;
+        assert_eq!(run["state"], "succeeded", "{run:#}");
+        run
+    }
+
+    /// The record of a run once a condition holds.
+    pub(crate) async fn run_once(&self, run: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let (status, answer) = self.call(Method::GET, &format!("/api/v1/runs/{run}"), None).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+            let run = &answer["data"];
+            if holds(run) {
+                return run.clone();
+            }
+            assert!(run["finished_at"].is_null(), "ended before that: {run:#}");
+            self.clock.sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    pub(crate) async fn end_of(&self, run: &str) -> Value {
+        self.run_once(run, |run| !run["finished_at"].is_null()).await
+    }
+
+    pub(crate) async fn in_phase(&self, run: &str, phase: &str) -> Value {
+        self.run_once(run, |run| run["phase"] == phase).await
+    }
+
+    pub(crate) async fn status_of(&self, integration: &str) -> Value {
+        let path = format!("{INTEGRATIONS}/{integration}/status");
+        let (status, answer) = self.call(Method::GET, &path, None).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["data"].clone()
+    }
+
+    pub(crate) async fn runs_of(&self, integration: &str) -> Vec<Value> {
+        let path = format!("{INTEGRATIONS}/{integration}/runs");
+        let (_, answer) = self.call(Method::GET, &path, None).await;
+        answer["data"].as_array().unwrap().clone()
+    }
+
+    /// Stops as on SIGTERM.
+    pub(crate) async fn stop(self) {
+        assert!(
+            self.tasks.finish(Duration::from_secs(10)).await,
+            "stopped in time"
+        );
+        self.store.close().await;
+    }
+}
+
+/// The report of a day, with every column that a run asks for.
+pub(crate) fn generator(day: u64) -> GeneratorSettings {
+    GeneratorSettings {
+        day,
+        header: Header::Full49,
+        ..GeneratorSettings::default()
+    }
+}
+
+/// The labels that a report gives.
+pub(crate) fn labels_by(report: &[u8]) -> Labels {
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
+    labels_of(
+        report,
+        &Policy::default(),
+        LabelFormat::Ndjson,
+        &mut lines,
+        &mut told,
+    )
+    .unwrap();
+    let record = |line: &[u8]| -> ((IpAddr, String), Vec<String>) {
+        let record: Value = serde_json::from_slice(line).unwrap();
+        let labels = record["labels"].as_array().unwrap().iter().map(text).collect();
+        (
+            (text(&record["ip"]).parse().unwrap(), text(&record["context"])),
+            labels,
+        )
+    };
+    lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(record)
+        .collect()
+}
+
+/// Compares labels, and shows no more of them than where they differ.
+pub(crate) fn assert_same(held: &Labels, wanted: &Labels) {
+    let differ = |(pair, labels): &(&(IpAddr, String), &Vec<String>), other: &Labels| {
+        other.get(*pair) != Some(*labels)
+    };
+    let surplus: Vec<_> = held
+        .iter()
+        .filter(|entry| differ(entry, wanted))
+        .take(5)
+        .collect();
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|entry| differ(entry, held))
+        .take(5)
+        .collect();
+    assert!(
+        surplus.is_empty() && missing.is_empty(),
+        "Fusion holds {} pairs where {} are wanted; holds {surplus:?}; lacks {missing:?}",
+        held.len(),
+        wanted.len()
+    );
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("no text: {value}"))
+        .to_owned()
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// A report of these rows: CVE, asset, address, severity.
+pub(crate) fn report(rows: &[(&str, &str, &str, &str)]) -> Vec<u8> {
+    let mut report =
+        b"Name,FindingStatus,Severity,Score,AssetID,AssetName,ProviderUniqueId,IpAddresses\n".to_vec();
+    for (name, asset, address, severity) in rows {
+        let row = format!("{name},Open,{severity},,{asset},,,{address}\n");
+        report.extend_from_slice(row.as_bytes());
+    }
+    report
+}
