@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use super::attempt::Attempt;
-use super::interruption::Interruption;
+use super::interruption::{Interruption, broke_down};
 use super::pace::Pace;
 use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Verdict, Warning};
 use crate::pipeline::{ReportError, ReportFacts, check_row_count, read_report};
@@ -107,11 +107,7 @@ impl Attempt {
             }
         }
         drop(sender);
-        parser.await.map_err(|_| {
-            let message =
-                "The reading of the report broke down. This is a fault of the service; its log says more.";
-            Failure::passing(FailureKind::Internal, message).into()
-        })
+        parser.await.map_err(|_| broke_down().into())
     }
 
     async fn save_certificate(

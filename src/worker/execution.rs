@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Turn};
-use super::interruption::{Interruption, log};
+use super::interruption::{Interruption, broke_down, log};
 use super::workers::Workers;
 use crate::domain::{Failure, FailureKind, RunRecord, RunState, Timestamp};
 use crate::store::{AttemptEnd, ClaimedRun, Ending, Orders, StoreError};
@@ -248,13 +248,6 @@ fn poisonous() -> Failure {
             "The service ended {MAX_FRUITLESS} times in a row while it worked on this run. Look into its log, and at the \
              memory that it may use."
         ),
-    )
-}
-
-fn broke_down() -> Failure {
-    Failure::passing(
-        FailureKind::Internal,
-        "The run broke down. This is a fault of the service; its log says more.",
     )
 }
 

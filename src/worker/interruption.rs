@@ -62,6 +62,14 @@ impl From<StoreError> for Interruption {
     }
 }
 
+/// The failure of an attempt that panicked.
+pub(super) fn broke_down() -> Failure {
+    Failure::passing(
+        FailureKind::Internal,
+        "The run broke down. This is a fault of the service; its log says more.",
+    )
+}
+
 /// Logs an error with all that caused it. What the run's record keeps is for its reader; this is for the operator.
 pub(super) fn log(error: &dyn Error) {
     let mut chain = error.to_string();

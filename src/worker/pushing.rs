@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::attempt::Attempt;
 use super::download::percent;
-use super::interruption::Interruption;
+use super::interruption::{Interruption, broke_down};
 use super::pace::Pace;
 use super::planning::{Plan, PlanPages};
 use super::workers::{FusionTarget, Workers};
@@ -33,7 +33,8 @@ struct Tally {
     failed: Option<Interruption>,
 }
 
-/// A batch on its way, with what it takes to settle it.
+/// What it takes to send a batch, and to settle what became of it.
+#[derive(Clone)]
 struct Sending {
     workers: Workers,
     target: FusionTarget,
@@ -55,21 +56,25 @@ impl Attempt {
         let mut batches = Batches::new(&mut plan.pages);
         let mut pace = Pace::new(self.workers.clock.clone());
         let mut tally = Tally::default();
-        let mut under_way = FuturesUnordered::new();
+        // Tasks of their own: one that holds the database's only writer must never wait until this loop comes round. They
+        // end with the attempt.
+        let mut under_way = JoinSet::new();
         loop {
             // After a failure nothing more is sent, but what is under way is still settled.
             if tally.failed.is_none() && under_way.len() < BATCHES_UNDER_WAY {
                 match batches.next().await {
                     Ok(Some(batch)) => {
-                        under_way.push(sending.send(batch));
+                        under_way.spawn(sending.clone().send(batch).in_current_span());
                         continue;
                     }
                     Ok(None) => {}
                     Err(error) => tally.failed = Some(error.into()),
                 }
             }
-            let Some(sent) = under_way.next().await else { break };
-            tally.add(sent);
+            let Some(sent) = under_way.join_next().await else {
+                break;
+            };
+            tally.add(sent.unwrap_or_else(|_| Tally::broken()));
             if pace.is_due() {
                 let left_s = pace.seconds_left(tally.settled, plan.left);
                 let progress = pushed(done + tally.settled, plan.steps, left_s);
@@ -144,7 +149,7 @@ impl<'a> Batches<'a> {
 
 impl Sending {
     /// Sends a batch, and settles in the ledger what became of it.
-    async fn send(&self, batch: Batch) -> Tally {
+    async fn send(self, batch: Batch) -> Tally {
         let sent = match batch {
             Batch::Put(records) => self.put(&records).await,
             Batch::Delete(pairs) => self.delete(&pairs).await,
@@ -195,6 +200,14 @@ impl Sending {
 }
 
 impl Tally {
+    /// What a batch came to whose sending broke down.
+    fn broken() -> Self {
+        Self {
+            failed: Some(broke_down().into()),
+            ..Self::default()
+        }
+    }
+
     fn add(&mut self, batch: Self) {
         self.settled += batch.settled;
         self.rejected += batch.rejected;
