@@ -157,6 +157,11 @@ impl Simulator {
         report_views(&self.shared.state(), self.shared.now())
     }
 
+    /// Deletes all reports, as a person in the account would.
+    pub fn delete_reports(&self) {
+        self.shared.state().wiz.delete_reports();
+    }
+
     /// How many calls there were of an operation, named as in [`Fault::operation`].
     pub fn requests(&self, operation: &str) -> u64 {
         let operation = operation.to_lowercase();

@@ -1,1 +1,195 @@
-//! TODO
+//! What passes by itself is outlasted, and what does not ends the run after a while.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wiz_context::simulator::{Effect, Ending, Fault, SimulatorSettings, StatusFault};
+
+use crate::rig::{Rig, generator, ip, report, text};
+
+#[tokio::test]
+async fn outages_of_either_neighbour_are_outlasted_with_one_report() {
+    let rig = Rig::new().await;
+    for fault in [
+        Fault::new("wiz.token", Effect::status(503)).times(4),
+        Fault::new("wiz.graphql.createReport", Effect::status(502)),
+        Fault::new("wiz.graphql.reportRun", Effect::status(500)).times(8),
+        Fault::new("wiz.graphql.reportRun", Effect::PartialData).after(1),
+        Fault::new("wiz.report_file", Effect::status(503)).times(2),
+        Fault::new("fusion.put", Effect::status(503)).times(5),
+    ] {
+        rig.simulator.inject(fault);
+    }
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert!(run["attempts"].as_u64() > Some(1), "{run:#}");
+    assert_eq!(run["failure"], json!(null), "a success has no failure");
+    assert_eq!(rig.simulator.reports().len(), 1);
+    assert_eq!(rig.simulator.reports()[0].runs.len(), 1);
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_making_or_the_rerun_of_the_report_makes_no_second_one() {
+    let rig = Rig::new().await;
+    rig.simulator
+        .inject(Fault::new("wiz.graphql.createReport", Effect::ResponseLost));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    rig.simulator
+        .inject(Fault::new("wiz.graphql.rerunReport", Effect::ResponseLost));
+    service.succeed(&id).await;
+    let reports = rig.simulator.reports();
+    assert_eq!((reports.len(), reports[0].runs.len()), (1, 2));
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_goes_on_where_it_broke() {
+    let rig = Rig::new().await;
+    for bytes in [1_000, 10_000, 3_000] {
+        let ending = Ending::Cut;
+        rig.simulator
+            .inject(Fault::new("wiz.report_file", Effect::Truncate { bytes, ending }));
+    }
+    rig.simulator
+        .inject(Fault::new("wiz.report_file", Effect::status(403)));
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert_eq!(run["attempts"], 1, "{run:#}");
+    let reports = rig.simulator.reports();
+    assert_eq!(run["certificate"]["bytes"], json!(reports[0].runs[0].bytes));
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_report_that_fails_or_expires_is_run_again() {
+    let rig = Rig::new().await;
+    let reason = "out of disk".to_owned();
+    rig.simulator
+        .inject(Fault::new("wiz.report_run", Effect::ReportFailed { reason }));
+    rig.simulator
+        .inject(Fault::new("wiz.report_run", Effect::ReportExpired));
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert_eq!(run["attempts"], 3, "{run:#}");
+    let reports = rig.simulator.reports();
+    assert_eq!((reports.len(), reports[0].runs.len()), (1, 3));
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_report_that_always_fails_ends_the_run_after_eight_attempts() {
+    let rig = Rig::new().await;
+    let reason = "out of disk".to_owned();
+    rig.simulator
+        .inject(Fault::new("wiz.report_run", Effect::ReportFailed { reason }).times(100));
+    let (service, id) = rig.serve_one().await;
+    let run = service.run(&id).await;
+    assert_eq!(
+        (&run["state"], &run["attempts"]),
+        (&json!("failed"), &json!(8)),
+        "{run:#}"
+    );
+    let message = text(&run["failure"]["message"]);
+    assert!(
+        message.contains("out of disk") && message.contains("8 attempts"),
+        "{message}"
+    );
+    assert_eq!(run["failure"]["kind"], "report");
+}
+
+#[tokio::test]
+async fn a_wait_that_wiz_asks_for_is_kept() {
+    let rig = Rig::new().await;
+    let slow_down = StatusFault {
+        status: 429,
+        retry_after_s: Some(600),
+        ..StatusFault::default()
+    };
+    rig.simulator
+        .inject(Fault::new("wiz.graphql", Effect::Status(slow_down)));
+    let (service, id) = rig.serve_one().await;
+    let began = rig.clock.now();
+    service.succeed(&id).await;
+    assert!(rig.clock.now().since(began) >= Duration::from_mins(10));
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn tokens_that_end_during_a_run_are_renewed() {
+    let rig = Rig::with(SimulatorSettings {
+        generator: generator(0),
+        report_duration: Duration::from_mins(40),
+        wiz_token_life: Duration::from_mins(15),
+        fusion_token_life: Duration::from_mins(5),
+        ..SimulatorSettings::default()
+    })
+    .await;
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert_eq!(run["attempts"], 1, "{run:#}");
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_ends() {
+    let mut rig = Rig::with(SimulatorSettings {
+        report_duration: Duration::from_hours(100),
+        ..SimulatorSettings::default()
+    })
+    .await;
+    rig.settings.run_timeout = Duration::from_hours(2);
+    let (service, id) = rig.serve_one().await;
+    let run = service.start_run(&id).await;
+    service.in_phase(&run, "waiting_for_report").await;
+    rig.clock.advance(Duration::from_hours(3));
+    let run = service.end_of(&run).await;
+    assert_eq!(
+        (&run["state"], &run["failure"]["kind"]),
+        (&json!("failed"), &json!("timeout")),
+        "{run:#}"
+    );
+}
+
+#[tokio::test]
+async fn records_that_fusion_refuses_keep_no_other_back() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[
+        ("CVE-2024-0001", "vm-1", "10.0.0.1", "High"),
+        ("CVE-2024-0002", "vm-2", "10.0.0.2", "High"),
+    ]));
+    let reject = |address| Fault::new("fusion.put", Effect::RejectRecords { ip: ip(address) }).times(1000);
+    rig.simulator.inject(reject("10.0.0.1"));
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert_eq!(run["counts"]["rejected"], 3, "{run:#}");
+    assert_eq!(run["warnings"][0]["code"], "records_rejected");
+    assert!(text(&run["warnings"][0]["message"]).contains("10.0.0.1"));
+    assert_eq!(rig.simulator.labels().len(), 3);
+
+    rig.simulator.clear_faults();
+    service.succeed(&id).await;
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_push_of_which_fusion_takes_nothing_fails() {
+    let rig = Rig::new().await;
+    rig.simulator
+        .serve_csv(report(&[("CVE-2024-0001", "vm-1", "10.0.0.1", "High")]));
+    let ip = ip("10.0.0.1");
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::RejectRecords { ip }).times(1000));
+    let (service, id) = rig.serve_one().await;
+    let run = service.run(&id).await;
+    assert_eq!(
+        (&run["state"], &run["failure"]["kind"]),
+        (&json!("failed"), &json!("fusion_rejected")),
+        "{run:#}"
+    );
+    assert_eq!(
+        (&run["attempts"], &run["counts"]["rejected"]),
+        (&json!(1), &json!(3))
+    );
+}

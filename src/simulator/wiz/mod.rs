@@ -39,3 +39,13 @@ pub(super) struct WizState {
     /// When the last requests came, for the rate.
     recent: VecDeque<Timestamp>,
 }
+
+impl WizState {
+    /// Deletes all reports.
+    pub(super) fn delete_reports(&mut self) {
+        let ids: Vec<_> = self.reports.all().map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.reports.delete(&id);
+        }
+    }
+}
