@@ -31,8 +31,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # The ids are fixed, so that the owner of a volume's files is the same in every image.
-RUN groupadd --system --gid 10001 wiz-context \
-    && useradd --system --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin wiz-context \
+RUN groupadd --gid 10001 wiz-context \
+    && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin wiz-context \
     && install --directory --mode=0700 --owner=10001 --group=10001 /data
 
 COPY --from=build /build/target/release/wiz-context /usr/local/bin/wiz-context
