@@ -58,12 +58,12 @@ async fn a_report_that_cannot_be_trusted_changes_nothing() {
         (
             no_address,
             "report",
-            &["IpAddresses", "Name, AssetID and Severity"],
+            &["lacks IpAddresses", "has Name, AssetID, Severity"],
         ),
         (cut_quote, "incomplete", &["cut short", "quote"]),
         (ragged, "report", &["3 cells", "has 4"]),
         (
-            whole()[..whole().len() - 6].to_vec(),
+            whole()[..whole().len() - 12].to_vec(),
             "incomplete",
             &["cut short", "row, 2"],
         ),
@@ -135,7 +135,7 @@ async fn single_cells_that_do_not_read_are_skipped_and_counted() {
     let csv = "Name,FindingStatus,Severity,Score,AssetID,IpAddresses\n\
                CVE-2024-0001,Open,High,eleven,vm-1,\"10.0.0.1, nowhere, 127.0.0.1\"\n\
                CVE-2024-0002,Resolved,High,9.9,vm-2,10.0.0.2\n";
-    rig.simulator.serve_csv(csv);
+    rig.simulator.serve_verbatim(csv, Some(2));
     let (service, id) = rig.serve_one().await;
     let run = service.succeed(&id).await;
     assert_eq!(
