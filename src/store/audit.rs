@@ -23,8 +23,13 @@ pub struct Actor {
 impl Actor {
     /// The service itself.
     pub fn scheduler() -> Self {
+        Self::named("scheduler".to_owned())
+    }
+
+    /// Someone whose request is over.
+    pub(super) const fn named(user: String) -> Self {
         Self {
-            user: "scheduler".to_owned(),
+            user,
             request_id: None,
             address: None,
         }

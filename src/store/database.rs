@@ -43,12 +43,13 @@ impl Store {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode this survives a crash of the process at any point; a power cut may lose the last commits but
-            // not the order, and a run is repeatable from any earlier state.
-            .synchronous(SqliteSynchronous::Normal)
+            // Not even a power cut may lose a commit: a pair marked in doubt whose mark is lost would be a label that
+            // nobody removes any more.
+            .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("temp_store", "MEMORY");
+        make_private(options.get_filename())?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_with(options.clone())
@@ -114,6 +115,21 @@ fn migrator() -> Migrator {
         )
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+/// Makes the database's file for its owner alone, where there is none; SQLite gives its other files the same mode.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(sqlx::Error::Io(error).into()),
+        _ => Ok(()),
+    }
 }
 
 async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {

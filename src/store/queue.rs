@@ -293,11 +293,14 @@ async fn end(
         .execute(&mut *tx)
         .await?;
     }
-    let cancelled = orders
+    let actor = match orders
         .cancel
-        .clone()
-        .filter(|_| ending.state == RunState::Cancelled);
-    let actor = cancelled.map_or_else(Actor::scheduler, |order| order.actor());
+        .as_ref()
+        .filter(|_| ending.state == RunState::Cancelled)
+    {
+        Some(order) => order.actor(),
+        None => Actor::named(row.try_get("requested_by")?),
+    };
     runs::append_run_end(tx, &record, actor, now).await?;
     Ok(record)
 }

@@ -37,6 +37,23 @@ async fn create_and_run_makes_fusion_hold_what_the_report_says() {
     assert_eq!(reports[0].name, "wiz-context/test/wiz1");
     assert_eq!(run["certificate"]["report_run_id"], json!(reports[0].runs[0].id));
 
+    let (_, audit) = service.call(Method::GET, "/api/v1/audit", None).await;
+    let told: Vec<_> = audit["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| (&record["action"], &record["user"]))
+        .collect();
+    let admin = |action: &str| (json!(action), json!("admin"));
+    let wanted_audit = [admin("run_end"), admin("run_start"), admin("create")];
+    assert_eq!(
+        told,
+        wanted_audit
+            .iter()
+            .map(|(action, user)| (action, user))
+            .collect::<Vec<_>>()
+    );
+
     let id = answer["data"][0]["id"].as_str().unwrap();
     let status = service.status_of(id).await;
     assert_eq!(status["pairs"], wanted.len());
