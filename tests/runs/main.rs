@@ -5,6 +5,7 @@
 
 mod bad_reports;
 mod basics;
+mod chance;
 mod credentials;
 mod doubt;
 mod faults;

@@ -47,6 +47,16 @@ pub(crate) struct Rig {
     _simulator_tasks: Shutdown,
 }
 
+/// What a service starts on.
+struct Ground {
+    simulator: Simulator,
+    clock: Clock,
+    settings: RunSettings,
+    with_fusion: bool,
+    database_url: String,
+    keyring: String,
+}
+
 /// A service under way.
 pub(crate) struct Service {
     router: Router,
@@ -88,57 +98,24 @@ impl Rig {
 
     /// Starts a service on the database, which goes on with what the one before left behind.
     pub(crate) async fn serve(&self) -> Service {
-        let tasks = Shutdown::new();
-        let url = format!("sqlite://{}", self.folder.path().join("test.db").display());
-        let store = Store::open(&url, Keyring::read(&self.keyring).unwrap())
-            .await
-            .unwrap();
-        let allowed_hosts = self
-            .simulator
-            .allow_hosts()
-            .parse::<wiz_context::domain::AllowedHosts>()
-            .unwrap();
-        let outgoing = OutgoingSettings {
-            allowed: allowed_hosts.clone(),
-            ca_file: None,
-        };
-        let outgoing = Outgoing::new(outgoing, self.clock.clone()).unwrap();
-        let mut fusion = None;
-        if self.with_fusion {
-            let account = FusionAccount::read(&self.simulator.netosecret(), &allowed_hosts).unwrap();
-            let key = account.key();
-            fusion = Some(FusionTarget {
-                account: store.fusion_account(&key.host, &key.shortname).await.unwrap(),
-                client: FusionClient::new(outgoing.clone(), self.clock.clone(), account),
-            });
-        }
-        let app = AppState {
-            store: store.clone(),
-            desk: Desk::new(),
+        serve(self.ground()).await
+    }
+
+    /// The same on a runtime of its own, which can crash.
+    pub(crate) async fn serve_crashing(&self) -> Crashing {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let service = runtime.spawn(serve(self.ground())).await.unwrap();
+        Crashing { service, runtime }
+    }
+
+    fn ground(&self) -> Ground {
+        Ground {
+            simulator: self.simulator.clone(),
             clock: self.clock.clone(),
-            metrics: Metrics::new(),
-            settings: Arc::new(ApiSettings {
-                admin_key: AdminKey::new(KEY),
-                allowed_hosts,
-                account: fusion.as_ref().map(|target| target.account),
-                docs: false,
-            }),
-        };
-        let workers = Workers {
-            store: store.clone(),
-            desk: app.desk.clone(),
-            clock: self.clock.clone(),
-            metrics: app.metrics.clone(),
-            wiz: WizAccounts::new(outgoing, self.clock.clone(), NonZeroU32::new(3).unwrap()),
-            fusion,
-            settings: Arc::new(self.settings.clone()),
-        };
-        workers.start(&tasks);
-        Service {
-            router: router(app),
-            clock: self.clock.clone(),
-            store,
-            tasks,
+            settings: self.settings.clone(),
+            with_fusion: self.with_fusion,
+            database_url: format!("sqlite://{}", self.folder.path().join("test.db").display()),
+            keyring: self.keyring.clone(),
         }
     }
 
@@ -169,6 +146,85 @@ impl Rig {
     pub(crate) fn assert_in_step(&self) {
         assert_same(&self.simulator.labels(), &self.wanted());
         assert_eq!(self.simulator.violations(), [""; 0]);
+    }
+}
+
+async fn serve(ground: Ground) -> Service {
+    let tasks = Shutdown::new();
+    let store = Store::open(&ground.database_url, Keyring::read(&ground.keyring).unwrap())
+        .await
+        .unwrap();
+    let allowed_hosts = ground
+        .simulator
+        .allow_hosts()
+        .parse::<wiz_context::domain::AllowedHosts>()
+        .unwrap();
+    let outgoing = OutgoingSettings {
+        allowed: allowed_hosts.clone(),
+        ca_file: None,
+    };
+    let outgoing = Outgoing::new(outgoing, ground.clock.clone()).unwrap();
+    let mut fusion = None;
+    if ground.with_fusion {
+        let account = FusionAccount::read(&ground.simulator.netosecret(), &allowed_hosts).unwrap();
+        let key = account.key();
+        fusion = Some(FusionTarget {
+            account: store.fusion_account(&key.host, &key.shortname).await.unwrap(),
+            client: FusionClient::new(outgoing.clone(), ground.clock.clone(), account),
+        });
+    }
+    let app = AppState {
+        store: store.clone(),
+        desk: Desk::new(),
+        clock: ground.clock.clone(),
+        metrics: Metrics::new(),
+        settings: Arc::new(ApiSettings {
+            admin_key: AdminKey::new(KEY),
+            allowed_hosts,
+            account: fusion.as_ref().map(|target| target.account),
+            docs: false,
+        }),
+    };
+    let workers = Workers {
+        store: store.clone(),
+        desk: app.desk.clone(),
+        clock: ground.clock.clone(),
+        metrics: app.metrics.clone(),
+        wiz: WizAccounts::new(outgoing, ground.clock.clone(), NonZeroU32::new(3).unwrap()),
+        fusion,
+        settings: Arc::new(ground.settings.clone()),
+    };
+    workers.start(&tasks);
+    Service {
+        router: router(app),
+        clock: ground.clock.clone(),
+        store,
+        tasks,
+    }
+}
+
+/// A service whose tasks can be ended at any point of theirs, as by the end of its process.
+pub(crate) struct Crashing {
+    service: Service,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl std::ops::Deref for Crashing {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+impl Crashing {
+    pub(crate) fn crash(self) {
+        self.runtime.shutdown_background();
+    }
+
+    pub(crate) async fn stop_crashing(self) {
+        self.service.stop().await;
+        self.runtime.shutdown_background();
     }
 }
 
@@ -240,6 +296,13 @@ impl Service {
 
     pub(crate) async fn in_phase(&self, run: &str, phase: &str) -> Value {
         self.run_once(run, |run| run["phase"] == phase).await
+    }
+
+    /// Waits until no run of an integration is under way.
+    pub(crate) async fn let_end(&self, integration: &str) {
+        while let Some(run) = self.status_of(integration).await["active_run"]["id"].as_str() {
+            self.end_of(run).await;
+        }
     }
 
     pub(crate) async fn status_of(&self, integration: &str) -> Value {
