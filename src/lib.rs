@@ -29,6 +29,7 @@ pub mod commands;
 pub mod domain;
 pub mod fusion;
 pub mod http;
+mod incoming;
 pub mod metrics;
 pub mod outgoing;
 pub mod pipeline;

@@ -1,6 +1,7 @@
 //! Tasks and their end: everything that runs beside the caller is started here, and shutdown waits for it.
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,24 @@ pub struct Shutdown {
     token: CancellationToken,
     hard: CancellationToken,
     tracker: TaskTracker,
+    lost: Arc<OnceLock<&'static str>>,
+}
+
+/// Brings the service to its end when a vital task ends, even by a panic, and remembers which one it was.
+struct Vital {
+    name: &'static str,
+    shutdown: Shutdown,
+}
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if !self.shutdown.token.is_cancelled() {
+            tracing::error!(task = self.name, "a vital task ended; shutting down");
+            // Only the first one is the cause.
+            let _ = self.shutdown.lost.set(self.name);
+            self.shutdown.token.cancel();
+        }
+    }
 }
 
 impl Shutdown {
@@ -36,15 +55,16 @@ impl Shutdown {
 
     /// Starts a task that the service cannot do without: when it ends, the service comes to an end too.
     pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let token = self.token();
+        let shutdown = self.clone();
         self.spawn(async move {
-            let ended = token.clone().drop_guard();
+            let _vital = Vital { name, shutdown };
             task.await;
-            if !token.is_cancelled() {
-                tracing::error!(task = name, "a vital task ended; shutting down");
-            }
-            drop(ended);
         });
+    }
+
+    /// The vital task whose end brought the others down, if that is why they end.
+    pub fn lost_task(&self) -> Option<&'static str> {
+        self.lost.get().copied()
     }
 
     /// Begins the end when the process is asked to stop: SIGTERM, or ctrl-c.
@@ -103,9 +123,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_vital_task_that_ends_or_panics_takes_the_others_down() {
+        async fn panics() {
+            panic!("as planned");
+        }
+        for panic in [false, true] {
+            let shutdown = Shutdown::new();
+            if panic {
+                shutdown.spawn_vital("test", panics());
+            } else {
+                shutdown.spawn_vital("test", async {});
+            }
+            shutdown.token().cancelled().await;
+            assert!(shutdown.finish(Duration::from_mins(1)).await);
+            assert_eq!(shutdown.lost_task(), Some("test"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_when_asked_is_not_lost() {
         let shutdown = Shutdown::new();
-        shutdown.spawn_vital("test", async {});
-        shutdown.token().cancelled().await;
+        let token = shutdown.token();
+        shutdown.spawn_vital("test", async move { token.cancelled().await });
         assert!(shutdown.finish(Duration::from_mins(1)).await);
+        assert_eq!(shutdown.lost_task(), None);
     }
 }

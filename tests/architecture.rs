@@ -20,8 +20,13 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
             "clock", "domain", "fusion", "metrics", "outgoing", "pipeline", "shutdown", "store", "wiz",
         ],
     ),
-    ("http", &["clock", "domain", "metrics", "store", "worker"]),
-    ("simulator", &["clock", "domain", "shutdown"]),
+    (
+        "http",
+        &[
+            "clock", "domain", "incoming", "metrics", "shutdown", "store", "worker",
+        ],
+    ),
+    ("simulator", &["clock", "domain", "incoming", "shutdown"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

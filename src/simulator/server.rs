@@ -2,21 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Request, Response};
 use axum::routing::{get, post, put};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt as _;
+use tokio::net::TcpListener;
 
 use super::answer::Unsent;
 use super::shared::Shared;
 use super::{control, fusion, wiz};
+use crate::incoming::{self, Limits, routed};
 
 /// All paths.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -39,53 +35,25 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Takes connections until shutdown begins.
-pub(super) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
-    let token = shared.shutdown.token();
-    loop {
-        let accepted = tokio::select! {
-            () = token.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = serve_connection(stream, router.clone(), Arc::clone(&shared));
-                shared.shutdown.spawn(connection);
-            }
-            Err(error) => tracing::warn!(%error, "the simulator could not take a connection"),
-        }
-    }
-}
+/// What clients may hold. They keep idle connections for a while, as they would to the real neighbours.
+const LIMITS: Limits = Limits {
+    header_time: Duration::from_mins(2),
+    connections: 1_024,
+};
 
-async fn serve_connection(stream: TcpStream, router: Router, shared: Arc<Shared>) {
-    // Answers are small and come in several writes, which must not wait for each other.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move {
-            let answer: Response<Body> = match router.oneshot(request).await {
-                Ok(answer) => answer,
-                Err(never) => match never {},
-            };
+/// Serves until shutdown begins.
+pub(super) async fn serve(listener: TcpListener, router: Router, shared: Arc<Shared>) {
+    let answer = move |request| {
+        let answer = routed(router.clone(), request);
+        async {
+            let answer = answer.await;
             // An error here is what makes the server drop the connection without a word.
             match answer.extensions().get::<Unsent>() {
                 Some(_) => Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
                 None => Ok(answer),
             }
         }
-    });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let token = shared.shutdown.token();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = token.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the simulator ended early");
-    }
+    let (clock, shutdown) = (shared.clock.clone(), shared.shutdown.clone());
+    incoming::serve(listener, LIMITS, clock, shutdown, answer).await;
 }
