@@ -53,13 +53,13 @@ pub(crate) async fn serve<A, F, E>(
     let token = shutdown.token();
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let taken = token
+        let accepted = token
             .run_until_cancelled(async {
                 let place = Arc::clone(&places).acquire_owned().await;
                 (place, listener.accept().await)
             })
             .await;
-        match taken {
+        match accepted {
             None => return,
             Some((place, Ok((stream, peer)))) => {
                 let connection = connection(stream, peer, limits, shutdown.clone(), answer.clone());

@@ -26,15 +26,19 @@
 
 pub mod clock;
 pub mod commands;
+pub mod config;
 pub mod domain;
 pub mod fusion;
 pub mod http;
 mod incoming;
+mod key_file;
 pub mod metrics;
 pub mod outgoing;
 pub mod pipeline;
 pub mod shutdown;
 pub mod simulator;
+pub mod startup;
 pub mod store;
+pub mod telemetry;
 pub mod wiz;
 pub mod worker;

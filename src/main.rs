@@ -1,11 +1,13 @@
 //! The program: reads its command line and hands over to a command.
 
+use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use wiz_context::clock::Clock;
-use wiz_context::commands::{self, DemoArgs, LabelsArgs, SimulateArgs};
+use wiz_context::commands::{self, DemoArgs, LabelsArgs, ServeArgs, SimulateArgs};
+use wiz_context::config::WrongSetting;
 use wiz_context::shutdown::Shutdown;
 
 /// Keeps the IP context labels of a Netography Fusion account equal to what Wiz knows of its vulnerable assets
@@ -18,6 +20,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<ServeArgs>),
     Demo(DemoArgs),
     Labels(LabelsArgs),
     Simulate(SimulateArgs),
@@ -25,26 +28,38 @@ enum Command {
     Openapi,
 }
 
-/// How long requests under way may take once a signal came.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// As for a flag that does not exist.
+const WRONG_USAGE: u8 = 2;
 
-/// Serves until a signal comes.
-fn simulate(args: SimulateArgs) -> anyhow::Result<()> {
+/// How long a command's tasks may take to end once a signal came.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs a command that goes on until a signal comes.
+fn until_a_signal<F>(command: impl FnOnce(Shutdown) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let shutdown = Shutdown::new();
         shutdown.watch_signals()?;
-        let done = commands::simulate(args, Clock::system(), shutdown.clone()).await;
+        let done = command(shutdown.clone()).await;
         shutdown.finish(PATIENCE).await;
         done
-    })
+    });
+    // A thread that reads or computes cannot be cut off, and must not hold the process.
+    runtime.shutdown_background();
+    done
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Serve(args) => until_a_signal(|shutdown| commands::serve(*args, Clock::system(), shutdown)),
         Command::Demo(args) => commands::demo(args),
         Command::Labels(args) => commands::labels(&args),
-        Command::Simulate(args) => simulate(args),
+        Command::Simulate(args) => {
+            until_a_signal(|shutdown| commands::simulate(args, Clock::system(), shutdown))
+        }
         Command::Openapi => commands::openapi(),
     };
     match done {
@@ -57,7 +72,11 @@ fn main() -> ExitCode {
             {
                 eprintln!("wiz-context: {error:#}");
             }
-            ExitCode::FAILURE
+            if error.is::<WrongSetting>() {
+                ExitCode::from(WRONG_USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

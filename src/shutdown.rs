@@ -123,16 +123,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_vital_task_that_ends_or_panics_takes_the_others_down() {
-        async fn panics() {
-            panic!("as planned");
-        }
-        for panic in [false, true] {
+        for panics in [false, true] {
             let shutdown = Shutdown::new();
-            if panic {
-                shutdown.spawn_vital("test", panics());
-            } else {
-                shutdown.spawn_vital("test", async {});
-            }
+            shutdown.spawn_vital("test", async move { assert!(!panics, "as planned") });
             shutdown.token().cancelled().await;
             assert!(shutdown.finish(Duration::from_mins(1)).await);
             assert_eq!(shutdown.lost_task(), Some("test"));

@@ -10,6 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wiz_context::clock::Clock;
 use wiz_context::domain::Timestamp;
@@ -58,6 +59,7 @@ impl Service {
             desk: Desk::new(),
             clock,
             metrics: Metrics::new(),
+            ending: CancellationToken::new(),
             settings: Arc::new(settings),
         };
         Self {

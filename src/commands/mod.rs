@@ -3,10 +3,12 @@
 mod demo;
 mod labels;
 mod openapi;
+mod serve;
 mod simulate;
 mod table;
 
 pub use demo::{DemoArgs, demo};
 pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
 pub use openapi::openapi;
+pub use serve::{ServeArgs, run as serve};
 pub use simulate::{SimulateArgs, run as simulate};

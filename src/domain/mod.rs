@@ -8,6 +8,7 @@ mod endpoint;
 mod facts;
 mod failure;
 mod ids;
+mod installation;
 mod integration;
 mod label;
 mod ledger;
@@ -25,6 +26,7 @@ pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl}
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
 pub use failure::{Failure, FailureKind};
 pub use ids::{AuditId, IntegrationId, ReportId, ReportRunId, RunId};
+pub use installation::{InstallationName, InstallationNameError};
 pub use integration::{
     Integration, IntegrationName, IntegrationSettings, NameError, SettingsTag, UpdateInterval,
     UpdateIntervalError, WizConnection, WizCredentials,
@@ -39,5 +41,5 @@ pub use run::{
     Verdict, Warning,
 };
 pub use score::Score;
-pub use secret::{BearerToken, ClientSecret, SharedSecret};
+pub use secret::{ApiKey, BearerToken, ClientSecret, SharedSecret};
 pub use time::Timestamp;

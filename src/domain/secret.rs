@@ -33,6 +33,8 @@ macro_rules! secrets {
 secrets! {
     /// The client secret of a Wiz service account.
     ClientSecret;
+    /// A key of this service's own API.
+    ApiKey;
     /// A bearer token of Wiz or Fusion.
     BearerToken;
     /// A secret of a `NETOSECRET`: the shared secret or the app key.

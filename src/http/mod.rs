@@ -17,9 +17,11 @@ mod request_id;
 mod router;
 mod run_calls;
 mod runs;
+mod server;
 mod state;
 mod status;
 
 pub use openapi::openapi_json;
 pub use router::router;
+pub use server::serve;
 pub use state::{AdminKey, ApiSettings, AppState};

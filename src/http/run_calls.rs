@@ -198,6 +198,7 @@ async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRe
         }
         tokio::select! {
             () = &mut until => return Ok(run),
+            () = app.ending.cancelled() => return Ok(run),
             // An error says that the listener lagged behind; the next look into the store makes up for it.
             _ = ends.recv() => {}
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::AllowedHosts;
@@ -21,6 +22,8 @@ pub struct AppState {
     pub clock: Clock,
     /// The figures for Prometheus.
     pub metrics: Metrics,
+    /// Tells that the service comes to its end: whoever waits for something answers now.
+    pub ending: CancellationToken,
     /// What stays the same while the service runs.
     pub settings: Arc<ApiSettings>,
 }

@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// When the URL is none of SQLite's, the file cannot be used, its migrations are not a beginning of this version's
     /// (a newer version wrote it), or SQLite is too old.
-    pub async fn open(url: &str, keyring: Keyring) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, keyring: impl Into<Arc<Keyring>>) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -64,7 +64,7 @@ impl Store {
         Ok(Self {
             readers,
             writer,
-            keyring: Arc::new(keyring),
+            keyring: keyring.into(),
         })
     }
 

@@ -250,6 +250,28 @@ impl Store {
         })
     }
 
+    /// The names of the integrations whose secret the keyring does not open, in order.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn integrations_locked_out(&self) -> Result<Vec<String>, StoreError> {
+        let rows =
+            sqlx::query("SELECT id, name, client_secret, client_secret_key FROM integrations ORDER BY name")
+                .fetch_all(&self.readers)
+                .await?;
+        let mut names = Vec::new();
+        for row in rows {
+            let sealed = Sealed {
+                key_id: row.try_get("client_secret_key")?,
+                bytes: row.try_get("client_secret")?,
+            };
+            if self.keyring.open(&sealed, row.try_get("id")?).is_err() {
+                names.push(row.try_get("name")?);
+            }
+        }
+        Ok(names)
+    }
+
     /// The integration's report in Wiz, once it has one.
     ///
     /// # Errors

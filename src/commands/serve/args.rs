@@ -1,0 +1,202 @@
+//! The flags and variables of `serve`, as texts: what they mean is read in `read`.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+// Lines that fit into any terminal: wrapped ones would lose their columns.
+const AFTER_HELP: &str = "\
+Secrets come from the environment or from files, never from flags:
+  NETOSECRET
+      The Fusion account, as Fusion shows it when an API key is created.
+      Without it every run is a dry run.
+  WIZ_CONTEXT_ADMIN_KEY
+      An API key that may do everything, valid while it is set.
+      Usually: the one in the file `admin-key` beside the database, which is
+      made at the first start.
+  WIZ_CONTEXT_ENCRYPTION_KEY
+      The keys that seal stored secrets: id:base64(32 bytes)[,older...]. The
+      first one seals. Usually: those in the file `encryption-key` beside the
+      database, which is made at the first start.
+Each may be in a file instead, which is named by the variable with _FILE at its
+end, or by the flag; not both.
+
+An empty variable counts as unset. A flag goes before its variable. SIGTERM and
+ctrl-c end the service within 10 seconds.";
+
+/// Serve the API and carry out the runs
+///
+/// Needs no settings for a first start: it listens on this machine only, makes its database and keys in the working
+/// directory, and says in its log where they are.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub struct ServeArgs {
+    /// Where to listen; 0.0.0.0:8080 listens on all addresses
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(super) listen: String,
+    /// The SQLite database, made when it does not exist
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite://wiz-context.db"
+    )]
+    pub(super) database_url: String,
+    /// Whether to serve the API's documentation at /docs: on or off
+    #[arg(long, env = "WIZ_CONTEXT_DOCS", value_name = "ON|OFF", default_value = "on")]
+    pub(super) docs: String,
+    #[command(flatten)]
+    pub(super) accounts: AccountArgs,
+    #[command(flatten)]
+    pub(super) runs: RunArgs,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accounts and keys")]
+pub(super) struct AccountArgs {
+    /// A file with the NETOSECRET of the Fusion account
+    #[arg(
+        long,
+        env = "NETOSECRET_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) netosecret_file: OsString,
+    /// A file with an API key that may do everything
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_ADMIN_KEY_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) admin_key_file: OsString,
+    /// A file with the keys that seal stored secrets
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_ENCRYPTION_KEY_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) encryption_key_file: OsString,
+    /// Hosts beside Wiz's and Fusion's that may be reached, comma-separated: `host` or `host:port`. The only way to private
+    /// addresses and to http://
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_ALLOW_HOSTS",
+        value_name = "HOSTS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) allow_hosts: String,
+    /// A PEM file with certificate authorities to trust beside the system's
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_CA_FILE",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) ca_file: OsString,
+    /// How many requests per second Wiz gets for one service account
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_WIZ_REQUESTS_PER_SECOND",
+        value_name = "NUMBER",
+        default_value = "3"
+    )]
+    pub(super) wiz_requests_per_second: String,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Reports and runs")]
+pub(super) struct RunArgs {
+    /// This installation's part of its reports' names in Wiz; made at the first start, and stored
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_INSTALLATION",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) installation: String,
+    /// Networks whose addresses get no labels, comma-separated
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_SKIP_NETWORKS",
+        value_name = "NETWORKS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) skip_networks: String,
+    /// The kinds of assets that reports are asked for, comma-separated
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_ASSET_TYPES",
+        value_name = "TYPES",
+        default_value = "VIRTUAL_MACHINE,NETWORK_ADDRESS"
+    )]
+    pub(super) asset_types: String,
+    /// What a report with fewer rows than Wiz counted is: incomplete (strict), or good but for a warning (warn)
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_ROW_COUNT",
+        value_name = "STRICT|WARN",
+        default_value = "strict"
+    )]
+    pub(super) row_count: String,
+    /// How many runs are worked on at a time
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_MAX_CONCURRENT_RUNS",
+        value_name = "NUMBER",
+        default_value = "2"
+    )]
+    pub(super) max_concurrent_runs: String,
+    /// How many hours a run may take
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_RUN_TIMEOUT_HOURS",
+        value_name = "HOURS",
+        default_value = "48"
+    )]
+    pub(super) run_timeout_hours: String,
+    /// After how many successes of an integration all its labels are sent, also those that did not change
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_FULL_PUSH_EVERY",
+        value_name = "NUMBER",
+        default_value = "7"
+    )]
+    pub(super) full_push_every: String,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+pub(super) struct LogArgs {
+    /// What the log tells: error, warn, info, debug, trace or off; after a comma target=level for libraries
+    #[arg(
+        long = "log",
+        env = "WIZ_CONTEXT_LOG",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub(super) filter: String,
+    /// How the log looks: text or json
+    #[arg(
+        long = "log-format",
+        env = "WIZ_CONTEXT_LOG_FORMAT",
+        value_name = "TEXT|JSON",
+        default_value = "text"
+    )]
+    pub(super) format: String,
+}

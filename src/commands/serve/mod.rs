@@ -1,0 +1,15 @@
+//! `serve`: the service itself.
+//!
+//! ```text
+//!  flags, environment ─▶ ServeArgs ─▶ Config ─▶ startup ─▶ Service, until a signal comes
+//! ```
+
+mod args;
+mod read;
+mod run;
+mod secret_setting;
+#[cfg(test)]
+mod tests;
+
+pub use args::ServeArgs;
+pub use run::run;

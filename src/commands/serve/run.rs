@@ -1,0 +1,37 @@
+//! From the start to the end of the service.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use super::ServeArgs;
+use crate::clock::Clock;
+use crate::shutdown::Shutdown;
+use crate::{startup, telemetry};
+
+/// How long requests and runs under way may take once the end is asked for. Container engines kill after ten seconds, and
+/// the database wants a moment to close.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Serves until shutdown begins.
+///
+/// # Errors
+/// A [`WrongSetting`](crate::config::WrongSetting), what keeps the service from starting, or the loss of a vital task.
+pub async fn run(args: ServeArgs, clock: Clock, shutdown: Shutdown) -> anyhow::Result<()> {
+    telemetry::start(&args.log()?)?;
+    let config = args.config(|name| std::env::var_os(name))?;
+    let service = startup::start(config, clock, &shutdown).await?;
+    shutdown.token().cancelled().await;
+    tracing::info!("stopping");
+    if service.stop(PATIENCE).await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped, with work cut off that did not end in time");
+    }
+    match shutdown.lost_task() {
+        Some(task) => {
+            bail!("the task `{task}`, which the service cannot do without, ended; the log tells more")
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,124 @@
+//! Keys in files of their own beside the database, which only the service's user may read.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// A file with a key.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFile(PathBuf);
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyFileError {
+    #[error("the key file {} cannot be read", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    #[error("the key file {} is empty; put its content back from a backup, or delete it if it never had any", .0.display())]
+    Empty(PathBuf),
+    #[error("the key file {} cannot be written", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+}
+
+impl KeyFile {
+    /// The file of that name in the folder of the database.
+    pub(crate) fn beside(database: &Path, name: &str) -> Self {
+        Self(database.with_file_name(name))
+    }
+
+    /// The key, without white space around; `None` when there is no file.
+    ///
+    /// # Errors
+    /// When the file is empty or cannot be read.
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<String>>, KeyFileError> {
+        let path = || self.0.clone();
+        let text = match std::fs::read_to_string(&self.0) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(KeyFileError::Read(path(), error)),
+        };
+        let key = Zeroizing::new(text.trim().to_owned());
+        if key.is_empty() {
+            return Err(KeyFileError::Empty(path()));
+        }
+        self.warn_of_readers();
+        Ok(Some(key))
+    }
+
+    /// Makes the file with a key in it.
+    ///
+    /// # Errors
+    /// When there is a file already, or it cannot be written.
+    pub(crate) fn create(&self, key: &str) -> Result<(), KeyFileError> {
+        self.write_new(key)
+            .map_err(|error| KeyFileError::Write(self.0.clone(), error))
+    }
+
+    fn write_new(&self, key: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&self.0)?;
+        let written = writeln!(file, "{key}").and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            // Half a key would pass for a lost one at the next start.
+            let _ = std::fs::remove_file(&self.0);
+            return Err(error);
+        }
+        // The name must outlive a power cut too, before anything is sealed by the key.
+        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn warn_of_readers(&self) {
+        let mode = std::fs::metadata(&self.0).map(|found| found.permissions().mode() & 0o777);
+        if let Ok(mode) = mode
+            && mode & 0o077 != 0
+        {
+            let mode = format!("{mode:03o}");
+            tracing::warn!(file = %self, mode, "others may read this key; `chmod 600` it");
+        }
+    }
+}
+
+impl fmt::Display for KeyFile {
+    /// The whole path, so that a log tells where to look.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = std::path::absolute(&self.0);
+        path.as_deref().unwrap_or(&self.0).display().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_once_for_its_owner_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::beside(&folder.path().join("test.db"), "admin-key");
+        assert!(file.read().unwrap().is_none());
+        file.create("planted").unwrap();
+        assert_eq!(*file.read().unwrap().unwrap(), "planted");
+        let path = folder.path().join("admin-key");
+        assert_eq!(file.to_string(), path.display().to_string());
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let refused = file.create("other").unwrap_err();
+        assert!(
+            matches!(&refused, KeyFileError::Write(_, error) if error.kind() == io::ErrorKind::AlreadyExists)
+        );
+        assert_eq!(*file.read().unwrap().unwrap(), "planted");
+    }
+
+    #[test]
+    fn an_empty_file_is_not_taken_for_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("admin-key"), "\n").unwrap();
+        let file = KeyFile::beside(&folder.path().join("test.db"), "admin-key");
+        assert!(matches!(file.read(), Err(KeyFileError::Empty(_))));
+    }
+}

@@ -1,0 +1,251 @@
+//! The service as a whole: its parts made, joined and started in order, and brought to an end.
+//!
+//! ```text
+//!  lock ─▶ socket ─▶ keys, database ─▶ Wiz and Fusion ─▶ workers ─▶ API
+//! ```
+//!
+//! What can fail comes before what begins to work.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::config::{Config, WrongSetting};
+use crate::domain::InstallationName;
+use crate::fusion::FusionClient;
+use crate::http::{self, AdminKey, ApiSettings, AppState};
+use crate::key_file::KeyFile;
+use crate::metrics::Metrics;
+use crate::outgoing::{Outgoing, OutgoingError, OutgoingSettings};
+use crate::shutdown::Shutdown;
+use crate::store::{DatabaseLock, Keyring, Store};
+use crate::wiz::WizAccounts;
+use crate::worker::{Desk, FusionTarget, RunSettings, Workers};
+
+/// How long the database may take to close. It takes milliseconds, unless a task that was cut off has not let go of it.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The service while it runs.
+#[derive(Debug)]
+pub struct Service {
+    address: SocketAddr,
+    store: Store,
+    shutdown: Shutdown,
+    _lock: DatabaseLock,
+}
+
+impl Service {
+    /// Where the API listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Asks all tasks to come to an end and waits for them; after `patience` drops those that are left. Then closes the
+    /// database and gives it free. Returns whether all ended by themselves.
+    pub async fn stop(self, patience: Duration) -> bool {
+        let in_time = self.shutdown.finish(patience).await;
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, self.store.close()).await;
+        in_time && closed.is_ok()
+    }
+}
+
+/// Starts the service. Its tasks belong to `shutdown`.
+///
+/// # Errors
+/// When another service holds the database, the address cannot be listened on, a key file or the database cannot be used,
+/// or the keys do not open the stored secrets; a [`WrongSetting`] when a setting turns out to be wrong.
+pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow::Result<Service> {
+    let database = config.database.path();
+    let lock = lock(database)?;
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr()?;
+    let store = open(&config).await?;
+    let admin_key = admin_key(&config)?;
+    let wanted = config.installation.as_ref().map(InstallationName::as_str);
+    let installation = store.installation(wanted, clock.now()).await?;
+
+    let outgoing = outgoing(&config, clock.clone())?;
+    let fusion = match config.fusion {
+        None => None,
+        Some(account) => {
+            let key = account.key();
+            let client = FusionClient::new(outgoing.clone(), clock.clone(), account);
+            let account = store.fusion_account(&key.host, &key.shortname).await?;
+            Some(FusionTarget { account, client })
+        }
+    };
+    let (desk, metrics) = (Desk::new(), Metrics::new());
+    let told = Told {
+        database: std::path::absolute(database)?.display().to_string(),
+        installation: installation.clone(),
+        fusion: fusion.as_ref().map(|target| target.client.key().to_string()),
+    };
+    let app = AppState {
+        store: store.clone(),
+        desk: desk.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        ending: shutdown.token(),
+        settings: Arc::new(ApiSettings {
+            admin_key,
+            allowed_hosts: config.allowed_hosts,
+            account: fusion.as_ref().map(|target| target.account),
+            docs: config.docs,
+        }),
+    };
+    let workers = Workers {
+        store: store.clone(),
+        desk,
+        clock: clock.clone(),
+        metrics,
+        wiz: WizAccounts::new(outgoing, clock.clone(), config.wiz_requests_per_second),
+        fusion,
+        settings: Arc::new(RunSettings {
+            installation,
+            policy: config.policy,
+            asset_types: config.asset_types,
+            max_concurrent: config.max_concurrent_runs.get(),
+            run_timeout: config.run_timeout,
+            full_push_every: config.full_push_every.get(),
+        }),
+    };
+    told.tell(address);
+    workers.start(shutdown);
+    shutdown.spawn_vital(
+        "http",
+        http::serve(listener, http::router(app), clock, shutdown.clone()),
+    );
+    Ok(Service {
+        address,
+        store,
+        shutdown: shutdown.clone(),
+        _lock: lock,
+    })
+}
+
+/// What the log says of a start.
+struct Told {
+    database: String,
+    installation: String,
+    fusion: Option<String>,
+}
+
+impl Told {
+    fn tell(&self, address: SocketAddr) {
+        let version = env!("CARGO_PKG_VERSION");
+        let fusion = self.fusion.as_deref().unwrap_or("not configured");
+        let (database, installation) = (&self.database, &self.installation);
+        // Scripts wait for this line and read the port from it.
+        tracing::info!(%address, version, database, installation, fusion, "listening");
+        if self.fusion.is_none() {
+            tracing::warn!(
+                "NETOSECRET is not set, so EVERY RUN IS A DRY RUN and nothing is sent to Fusion; create an API key in \
+                 Fusion and set its NETOSECRET"
+            );
+        }
+    }
+}
+
+fn lock(database: &Path) -> anyhow::Result<DatabaseLock> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!(
+            "the folder {} of the database does not exist; make it, or set WIZ_CONTEXT_DATABASE_URL to a file elsewhere",
+            folder.display()
+        );
+    }
+    Ok(DatabaseLock::acquire(database)?)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}; end what listens there, or set WIZ_CONTEXT_LISTEN to another address"
+        )
+    })
+}
+
+/// Opens the database with the keys of the settings, else of the key file, else with new ones. New ones are written down
+/// only once it is sure that no other ones are missing.
+async fn open(config: &Config) -> anyhow::Result<Store> {
+    let database = config.database.path();
+    let file = KeyFile::beside(database, "encryption-key");
+    let mut made = None;
+    let (keyring, source) = if let Some(keyring) = &config.encryption_keys {
+        (Arc::clone(keyring), "WIZ_CONTEXT_ENCRYPTION_KEY".to_owned())
+    } else if let Some(text) = file.read()? {
+        let keyring = Keyring::read(&text).with_context(|| format!("the key file {file} cannot be used"))?;
+        (Arc::new(keyring), format!("the key file {file}"))
+    } else {
+        let text = made.insert(Keyring::generate());
+        (Arc::new(Keyring::read(text)?), String::new())
+    };
+    let opened = Store::open(config.database.as_str(), keyring).await;
+    let store = opened.with_context(|| format!("the database {} cannot be opened", database.display()))?;
+    let locked_out = store.integrations_locked_out().await?;
+    match made {
+        _ if locked_out.is_empty() => {}
+        Some(_) => bail!(
+            "the key file {file} is gone, and nothing else opens the stored secrets of: {}. Put the file back from a \
+             backup; if it is lost for good, move the database away and create the integrations anew",
+            locked_out.join(", ")
+        ),
+        None => bail!(
+            "{source} does not open the stored secrets of: {}. Give the key that sealed them again; older keys follow the \
+             present one after a comma",
+            locked_out.join(", ")
+        ),
+    }
+    if let Some(text) = made {
+        file.create(&text)?;
+        tracing::info!(%file, "made a new encryption key; back it up apart from the database, which is useless without it");
+    }
+    Ok(store)
+}
+
+/// The admin key of the settings, else of the key file, else a new one.
+fn admin_key(config: &Config) -> anyhow::Result<AdminKey> {
+    if let Some(key) = &config.admin_key {
+        return Ok(AdminKey::new(key.expose()));
+    }
+    let file = KeyFile::beside(config.database.path(), "admin-key");
+    if let Some(key) = file.read()? {
+        return Ok(AdminKey::new(&key));
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::fill(&mut *bytes).context("the system gives no random bytes")?;
+    let key = Zeroizing::new(format!("wck_{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)));
+    file.create(&key)?;
+    tracing::info!(%file, "made the first API key");
+    Ok(AdminKey::new(&key))
+}
+
+fn outgoing(config: &Config, clock: Clock) -> anyhow::Result<Outgoing> {
+    let mut allowed = config.allowed_hosts.clone();
+    if let Some(account) = &config.fusion {
+        let (host, port) = account.host_and_port();
+        allowed.allow(host, Some(port));
+    }
+    let ca_file = config.ca_file.clone();
+    match Outgoing::new(OutgoingSettings { allowed, ca_file }, clock) {
+        Err(error @ (OutgoingError::CaFile(..) | OutgoingError::CaContent(..))) => {
+            let problem = format!("{:#}", anyhow::Error::new(error));
+            Err(WrongSetting::new("WIZ_CONTEXT_CA_FILE", problem).into())
+        }
+        made => Ok(made?),
+    }
+}
