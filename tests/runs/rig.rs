@@ -178,6 +178,7 @@ async fn serve(ground: Ground) -> Service {
         desk: Desk::new(),
         clock: ground.clock.clone(),
         metrics: Metrics::new(),
+        ending: tasks.token(),
         settings: Arc::new(ApiSettings {
             admin_key: AdminKey::new(KEY),
             allowed_hosts,

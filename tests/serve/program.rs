@@ -1,0 +1,226 @@
+//! The program under test: started with settings of its own, read through its log, called over HTTP.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiz_context::simulator::Simulator;
+
+pub(crate) const INTEGRATIONS: &str = "/api/v1/integrations/context";
+
+/// A folder with a database, and the settings of services that run on it.
+pub(crate) struct Place {
+    folder: TempDir,
+    settings: Vec<(String, String)>,
+}
+
+/// A service that listens.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) address: String,
+    /// What it said at its start.
+    pub(crate) listening: Value,
+    log: Option<JoinHandle<String>>,
+}
+
+/// How a service ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) log: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().unwrap(),
+            settings: Vec::new(),
+        };
+        let url = format!("sqlite://{}", place.path("test.db").display());
+        place
+            .with("WIZ_CONTEXT_LISTEN", "127.0.0.1:0")
+            .with("WIZ_CONTEXT_DATABASE_URL", url)
+            .with("WIZ_CONTEXT_LOG_FORMAT", "json")
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path.into_os_string().into_string().unwrap()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wiz-context"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("WIZ_CONTEXT_") || name.starts_with("NETOSECRET") {
+                command.env_remove(&*name);
+            }
+        }
+        command.arg("serve").current_dir(self.folder.path());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// Starts a service that is to listen.
+    pub(crate) fn serve(&self) -> Program {
+        let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        let listening = loop {
+            let line = lines.next().expect(&log).unwrap();
+            log.push_str(&line);
+            log.push('\n');
+            let record: Value = serde_json::from_str(&line).unwrap();
+            if record["message"] == "listening" {
+                break record;
+            }
+        };
+        // Whoever does not read on makes the service wait for a reader.
+        let rest = std::thread::spawn(move || {
+            for line in lines {
+                log.push_str(&line.unwrap());
+                log.push('\n');
+            }
+            log
+        });
+        let address = listening["address"].as_str().unwrap().to_owned();
+        Program {
+            child,
+            address,
+            listening,
+            log: Some(rest),
+        }
+    }
+
+    /// Starts a service that is to end by itself.
+    pub(crate) fn refused(&self) -> Ended {
+        self.refused_with(&[])
+    }
+
+    pub(crate) fn refused_with(&self, flags: &[&str]) -> Ended {
+        let output = self.command().args(flags).output().unwrap();
+        Ended {
+            code: output.status.code(),
+            log: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The admin key that the service made.
+    pub(crate) fn admin_key(&self) -> String {
+        fs::read_to_string(self.path("admin-key"))
+            .unwrap()
+            .trim_end()
+            .to_owned()
+    }
+
+    /// All files of the database, one after the other.
+    pub(crate) fn database(&self) -> Vec<u8> {
+        let is_database = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("test.db");
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let paths = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_database(path));
+        paths.flat_map(|path| fs::read(path).unwrap()).collect()
+    }
+}
+
+impl Program {
+    /// The status and body of a call, with a key or without one.
+    pub(crate) fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let key = key.map(|key| format!("authorization: Bearer {key}\r\n"));
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nprefer: wait=60\r\n{}content-type: \
+             application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            key.unwrap_or_default(),
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// Makes an integration that does nothing by itself; gives its id.
+    pub(crate) fn create(&self, key: &str, wiz: &Value) -> String {
+        let body =
+            json!({"name": "wiz1", "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz});
+        let (status, answer) = self.call("POST", INTEGRATIONS, Some(key), Some(&body));
+        assert_eq!(status, 201, "{answer}");
+        answer["data"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        // The shell has `kill` built in, and a standard library that sends signals there is not.
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Asks the service to end, and waits for it.
+    pub(crate) fn terminate(mut self) -> Ended {
+        self.signal("TERM");
+        let code = self.child.wait().unwrap().code();
+        let log = self.log.take().unwrap().join().unwrap();
+        Ended { code, log }
+    }
+
+    /// The same, of which nothing is to go wrong.
+    pub(crate) fn stop(self) -> String {
+        let Ended { code, log } = self.terminate();
+        assert_eq!(code, Some(0), "{log}");
+        let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        assert_eq!(last["message"], "stopped", "{log}");
+        assert!(!log.contains(r#""level":"ERROR""#), "{log}");
+        log
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing behind; for an ended process both are in vain.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The Wiz part of an integration that points to Wiz itself.
+pub(crate) fn wiz() -> Value {
+    json!({
+        "apiendpoint": "https://api.us17.app.wiz.io/graphql", "tokenurl": "https://auth.app.wiz.io/oauth/token",
+        "clientid": "planted-client", "clientsecret": "planted-client-secret",
+    })
+}
+
+/// The Wiz part of an integration that points to the simulator.
+pub(crate) fn wiz_of(simulator: &Simulator) -> Value {
+    json!({
+        "apiendpoint": simulator.api_endpoint(), "tokenurl": simulator.token_url(),
+        "clientid": simulator.client_id(), "clientsecret": simulator.client_secret(),
+    })
+}
