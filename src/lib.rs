@@ -16,8 +16,9 @@
 //! - [`wiz`], [`fusion`]: the clients of the neighbours, over [`outgoing`]: the one way out, which decides what may be
 //!   connected to.
 //! - [`simulator`]: the two neighbours as servers, and made-up reports.
-//! - [`commands`]: the commands of the program.
-//! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`shutdown`]: the one place that starts and ends tasks.
+//! - [`startup`]: the service as a whole, from its [`config`] to its end; [`commands`]: the commands of the program.
+//! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`telemetry`]: the log. [`shutdown`]: the
+//!   one place that starts and ends tasks. `incoming`: the one accept loop. `key_file`: the keys beside the database.
 //!
 //! Words: an *integration* is the connection to one Wiz tenant. A *run* makes the labels equal to a *report*, which lists
 //! *findings*. *Facts* are what a report says of each *asset*. A *pair* is an address and a *context* (`cve` …), for which

@@ -191,14 +191,15 @@ async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRe
     let until = app.clock.sleep_until(app.clock.now() + wait);
     tokio::pin!(until);
     let mut ends = app.desk.ended_runs();
+    let mut waiting = true;
     loop {
         let run = app.store.run(id).await?;
-        if run.state.is_final() {
+        if run.state.is_final() || !waiting {
             return Ok(run);
         }
         tokio::select! {
-            () = &mut until => return Ok(run),
-            () = app.ending.cancelled() => return Ok(run),
+            () = &mut until => waiting = false,
+            () = app.ending.cancelled() => waiting = false,
             // An error says that the listener lagged behind; the next look into the store makes up for it.
             _ = ends.recv() => {}
         }
