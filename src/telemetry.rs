@@ -172,10 +172,10 @@ mod tests {
             tracing::trace!("own-trace");
             tracing::debug!("own-debug");
             tracing::info!("own-info");
-            tracing::trace!(target: "sqlx::query", "sql-trace");
-            tracing::debug!(target: "sqlx::query", "sql-debug");
-            tracing::info!(target: "sqlx::query", "sql-info");
-            tracing::warn!(target: "sqlx::query", "sql-warn");
+            tracing::trace!(target: "sqlx", "sql-trace");
+            tracing::debug!(target: "sqlx", "sql-debug");
+            tracing::info!(target: "sqlx", "sql-info");
+            tracing::warn!(target: "sqlx", "sql-warn");
         });
         let all = [
             "own-trace",
