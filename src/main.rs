@@ -55,7 +55,7 @@ where
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => until_a_signal(|shutdown| commands::serve(*args, Clock::system(), shutdown)),
-        Command::Demo(args) => commands::demo(args),
+        Command::Demo(args) => until_a_signal(|shutdown| commands::demo(args, Clock::system(), shutdown)),
         Command::Labels(args) => commands::labels(&args),
         Command::Simulate(args) => {
             until_a_signal(|shutdown| commands::simulate(args, Clock::system(), shutdown))

@@ -5,7 +5,6 @@ mod labels;
 mod openapi;
 mod serve;
 mod simulate;
-mod table;
 
 pub use demo::{DemoArgs, demo};
 pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
