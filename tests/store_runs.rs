@@ -79,7 +79,7 @@ async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Ti
         flags,
     };
     store.start_run(integration, &start, now).await.unwrap();
-    store.claim_run(now).await.unwrap().unwrap()
+    store.claim_run(now, &[]).await.unwrap().unwrap()
 }
 
 async fn finish(store: &Store, run: &ClaimedRun, now: Timestamp) {
@@ -290,10 +290,10 @@ async fn a_run_that_lost_its_lease_can_write_nothing() {
     let id = create(&store, "wiz1").await;
     let first = claim(&store, id, false, at(1)).await;
     assert!(
-        store.claim_run(at(2)).await.unwrap().is_none(),
+        store.claim_run(at(2), &[]).await.unwrap().is_none(),
         "one owner at a time"
     );
-    let second = store.claim_run(at(1000)).await.unwrap().unwrap();
+    let second = store.claim_run(at(1000), &[]).await.unwrap().unwrap();
     assert_eq!((second.id(), second.record.attempts), (first.id(), 2));
     assert!(matches!(
         store.extend_lease(&first, at(1001)).await,
@@ -314,7 +314,7 @@ async fn a_run_that_lost_its_lease_can_write_nothing() {
         resume_at: at(2000),
     };
     store.end_attempt(&second, &end, at(1002)).await.unwrap();
-    assert!(store.claim_run(at(1999)).await.unwrap().is_none());
+    assert!(store.claim_run(at(1999), &[]).await.unwrap().is_none());
     assert_eq!(store.next_claim_at().await.unwrap(), Some(at(2000)));
     assert_eq!(
         store.release_all_runs(at(1003)).await.unwrap(),
@@ -322,7 +322,13 @@ async fn a_run_that_lost_its_lease_can_write_nothing() {
         "a new start goes on at once"
     );
     assert_eq!(
-        store.claim_run(at(1003)).await.unwrap().unwrap().record.attempts,
+        store
+            .claim_run(at(1003), &[])
+            .await
+            .unwrap()
+            .unwrap()
+            .record
+            .attempts,
         3
     );
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::runs::{self, json, json_text, optional_json};
@@ -115,25 +115,33 @@ impl Store {
         Ok(freed)
     }
 
-    /// Claims the run that has waited longest among those that may begin or go on.
+    /// Claims the run that has waited longest among those that may begin or go on. Those that the caller `works_on` are no
+    /// candidates, though their leases seem to have run out: as after a clock was set forward.
     ///
     /// # Errors
     /// When the database cannot.
-    pub async fn claim_run(&self, now: Timestamp) -> Result<Option<ClaimedRun>, StoreError> {
+    pub async fn claim_run(
+        &self,
+        now: Timestamp,
+        works_on: &[RunId],
+    ) -> Result<Option<ClaimedRun>, StoreError> {
         let token = Uuid::new_v4().to_string();
         let mut tx = self.write().await?;
-        let row = sqlx::query(
-            "UPDATE runs SET state = 'running', lease_token = $1, lease_until = $2, attempts = attempts + 1, \
-             fruitless = fruitless + 1, started_at = coalesce(started_at, $3) \
-             WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= $3 \
-                         AND (lease_until IS NULL OR lease_until < $3) ORDER BY queued_at, id LIMIT 1) \
-             RETURNING *",
-        )
-        .bind(&token)
-        .bind((now + LEASE).as_millis())
-        .bind(now.as_millis())
-        .fetch_optional(&mut *tx)
-        .await?;
+        let mut sql = QueryBuilder::<Sqlite>::new("UPDATE runs SET state = 'running', lease_token = ");
+        sql.push_bind(&token)
+            .push(", lease_until = ")
+            .push_bind((now + LEASE).as_millis());
+        sql.push(", attempts = attempts + 1, fruitless = fruitless + 1, started_at = coalesce(started_at, ");
+        sql.push_bind(now.as_millis());
+        sql.push(") WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= ");
+        sql.push_bind(now.as_millis())
+            .push(" AND (lease_until IS NULL OR lease_until < ");
+        sql.push_bind(now.as_millis()).push(")");
+        for run in works_on {
+            sql.push(" AND id <> ").push_bind(run.to_string());
+        }
+        sql.push(" ORDER BY queued_at, id LIMIT 1) RETURNING *");
+        let row = sql.build().fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
         let claimed = claimed(&row, token)?;
         tx.commit().await?;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::interruption::Interruption;
 use super::planning::Plan;
 use super::workers::Workers;
 use crate::domain::{FailureKind, Integration, Phase, Progress, RunRecord, Timestamp, Warning};
-use crate::store::{ClaimedRun, Completion, Orders};
+use crate::store::{ClaimedRun, Completion, FactSetId, Orders};
 use crate::wiz::WizClient;
 
 /// The turn to plan and push: one run has it at a time, for all push to one Fusion account.
@@ -49,24 +50,29 @@ impl Attempt {
         })
     }
 
-    /// Brings the run to its end, from where the last attempt left it.
-    pub(super) async fn carry_out(&mut self) -> Result<RunRecord, Interruption> {
-        self.sign_in().await?;
-        let facts = if let Some(facts) = self.run.checkpoint.facts {
-            facts
-        } else {
-            let report_run = self.request_report().await?;
-            let report_run = self.wait_for_report(&report_run).await?;
-            self.download(&report_run).await?
-        };
-        let _turn = self.wait_for_turn().await?;
+    /// Brings the run to its end, from where the last attempt left it. Once `stop` is cancelled it ends soon.
+    pub(super) async fn carry_out(&mut self, stop: &CancellationToken) -> Result<RunRecord, Interruption> {
+        let facts = unless_stopped(stop, self.facts()).await?;
+        let _turn = unless_stopped(stop, self.wait_for_turn()).await?;
         loop {
-            let mut plan = self.plan(facts).await?;
-            self.push(&mut plan).await?;
+            let mut plan = unless_stopped(stop, self.plan(facts)).await?;
+            // It stops by itself, once Fusion has answered what is under way.
+            self.push(&mut plan, stop).await?;
             if let Some(record) = self.complete(&plan).await? {
                 return Ok(record);
             }
         }
+    }
+
+    /// The facts of a complete report, by this attempt or an earlier one.
+    async fn facts(&mut self) -> Result<FactSetId, Interruption> {
+        self.sign_in().await?;
+        if let Some(facts) = self.run.checkpoint.facts {
+            return Ok(facts);
+        }
+        let report_run = self.request_report().await?;
+        let report_run = self.wait_for_report(&report_run).await?;
+        self.download(&report_run).await
     }
 
     /// Shows what the run does, and hears what is asked of it by now.
@@ -148,4 +154,14 @@ impl Attempt {
             }
         }
     }
+}
+
+/// Takes a step unless the work is to stop, also in its middle.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<T, Interruption>>,
+) -> Result<T, Interruption> {
+    stop.run_until_cancelled(work)
+        .await
+        .unwrap_or(Err(Interruption::Stopped))
 }

@@ -77,19 +77,42 @@ impl Desk {
         self.0.schedule.notified().await;
     }
 
-    /// Tells that the work on a run begins, which the token ends.
-    pub fn work_begins(&self, run: RunId, integration: IntegrationId, token: CancellationToken) {
-        self.lock().insert(run, (integration, token));
+    /// Tells that the work on a run begins.
+    pub(super) fn begin_work(&self, run: RunId, integration: IntegrationId) -> Work {
+        let told_to_end = CancellationToken::new();
+        self.lock().insert(run, (integration, told_to_end.clone()));
+        Work {
+            desk: self.clone(),
+            run,
+            told_to_end,
+        }
     }
 
-    /// Tells that the work on a run ended.
-    pub fn work_ends(&self, run: RunId) {
-        self.lock().remove(&run);
+    /// The runs that are worked on.
+    pub(super) fn runs_worked_on(&self) -> Vec<RunId> {
+        self.lock().keys().copied().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, (IntegrationId, CancellationToken)>> {
         // The map is changed by single calls only, so a panic elsewhere leaves it whole.
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The work on a run, from its claim until it is settled.
+#[derive(Debug)]
+pub(super) struct Work {
+    desk: Desk,
+    run: RunId,
+    /// Cancelled when the run is to end.
+    pub(super) told_to_end: CancellationToken,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.desk.lock().remove(&self.run);
+        // A run that was given back may be due already.
+        self.desk.run_queued();
     }
 }
 

@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, Turn};
+use super::desk::Work;
 use super::interruption::{Interruption, broke_down, log};
 use super::workers::Workers;
 use crate::domain::{Failure, FailureKind, RunRecord, RunState, Timestamp};
@@ -25,6 +26,9 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// How long without a sign of life in the database the work goes on: it ends before the lease does.
 const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long Fusion may take to answer what is under way when the work is to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(4);
 
 /// The pause after the first of several failures; it doubles, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -45,72 +49,81 @@ enum Outcome {
     ServiceStops,
 }
 
+impl Outcome {
+    /// How an attempt ended that was not cut off; the outer error is a panic.
+    fn of(done: std::thread::Result<Result<Option<RunRecord>, Interruption>>) -> Self {
+        match done {
+            Ok(Ok(Some(record))) => Self::Ended(Box::new(record)),
+            Ok(Ok(None)) => Self::ToldToEnd,
+            Ok(Err(interruption)) => Self::Interrupted(interruption),
+            Err(_) => Self::Interrupted(broke_down().into()),
+        }
+    }
+}
+
 /// A run in the hands of this process.
 pub(super) struct Execution {
     workers: Workers,
     run: ClaimedRun,
+    work: Work,
     /// Whether the attempt did something that need not be done again.
     advanced: bool,
 }
 
 impl Execution {
-    pub(super) const fn new(workers: Workers, run: ClaimedRun) -> Self {
+    pub(super) fn new(workers: Workers, run: ClaimedRun) -> Self {
+        let work = workers.desk.begin_work(run.id(), run.record.integration);
         Self {
             workers,
             run,
+            work,
             advanced: false,
         }
     }
 
     /// Works on the run until it ends, goes back to the queue, or is another's.
     pub(super) async fn work(mut self, turn: Turn, stopping: CancellationToken) {
-        let told_to_end = CancellationToken::new();
-        let desk = self.workers.desk.clone();
-        desk.work_begins(self.run.id(), self.run.record.integration, told_to_end.clone());
-        let outcome = self.attempt(turn, &told_to_end, &stopping).await;
-        desk.work_ends(self.run.id());
+        let outcome = self.attempt(turn, &stopping).await;
         match self.settle(outcome).await {
             Ok(Some(record)) => self.announce(&record).await,
             Ok(None) => {}
             Err(StoreError::LeaseLost) => tracing::warn!("another owner has the run"),
             Err(error) => log(&error),
         }
-        desk.run_queued();
     }
 
-    async fn attempt(
-        &mut self,
-        turn: Turn,
-        told_to_end: &CancellationToken,
-        stopping: &CancellationToken,
-    ) -> Outcome {
+    async fn attempt(&mut self, turn: Turn, stopping: &CancellationToken) -> Outcome {
         if self.run.fruitless > MAX_FRUITLESS {
             return Outcome::Interrupted(poisonous().into());
         }
         let deadline = self.deadline();
         let (workers, run, clock) = (self.workers.clone(), self.run.clone(), self.workers.clock.clone());
-        let advanced = &mut self.advanced;
-        let work = async {
+        let (advanced, stop) = (&mut self.advanced, CancellationToken::new());
+        let work = AssertUnwindSafe(async {
             let mut attempt = Attempt::begin(workers, run, turn).await?;
             if attempt.orders.cancel.is_some() {
                 return Ok(None);
             }
-            let done = attempt.carry_out().await;
+            let done = attempt.carry_out(&stop).await;
             *advanced = attempt.advanced;
             done.map(Some)
-        };
-        tokio::select! {
+        });
+        let mut work = Box::pin(work.catch_unwind());
+        let outcome = tokio::select! {
             biased;
             () = stopping.cancelled() => Outcome::ServiceStops,
-            () = told_to_end.cancelled() => Outcome::ToldToEnd,
+            () = self.work.told_to_end.cancelled() => Outcome::ToldToEnd,
             () = clock.sleep_until(deadline) => Outcome::OutOfTime,
             outcome = watch_over(&self.workers, &self.run) => outcome,
-            done = AssertUnwindSafe(work).catch_unwind() => match done {
-                Ok(Ok(Some(record))) => Outcome::Ended(Box::new(record)),
-                Ok(Ok(None)) => Outcome::ToldToEnd,
-                Ok(Err(interruption)) => Outcome::Interrupted(interruption),
-                Err(_) => Outcome::Interrupted(broke_down().into()),
+            done = &mut work => return Outcome::of(done),
+        };
+        stop.cancel();
+        tokio::select! {
+            done = work => match Outcome::of(done) {
+                Outcome::Ended(record) => Outcome::Ended(record),
+                _ => outcome,
             },
+            () = clock.sleep(LAST_ANSWERS) => outcome,
         }
     }
 
@@ -119,7 +132,7 @@ impl Execution {
         let (failure, retry_after) = match outcome {
             Outcome::Ended(record) => return Ok(Some(*record)),
             Outcome::Interrupted(Interruption::LeaseLost) => return Err(StoreError::LeaseLost),
-            Outcome::ServiceStops => {
+            Outcome::ServiceStops | Outcome::Interrupted(Interruption::Stopped) => {
                 tracing::info!("the service stops; the run goes on when it starts again");
                 return self.give_back(None, self.now()).await;
             }

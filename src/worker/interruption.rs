@@ -15,6 +15,8 @@ pub(super) enum Interruption {
     Failed(Failure, Option<Duration>),
     /// Another owner has the run: nothing that this one writes counts any more.
     LeaseLost,
+    /// The work was to stop.
+    Stopped,
 }
 
 impl From<Failure> for Interruption {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::attempt::Attempt;
@@ -42,8 +43,12 @@ struct Sending {
 }
 
 impl Attempt {
-    /// Carries a plan out; a dry run's stays a plan.
-    pub(super) async fn push(&mut self, plan: &mut Plan) -> Result<(), Interruption> {
+    /// Carries a plan out; a dry run's stays a plan. Once `stop` is cancelled nothing more is sent.
+    pub(super) async fn push(
+        &mut self,
+        plan: &mut Plan,
+        stop: &CancellationToken,
+    ) -> Result<(), Interruption> {
         let target = self.workers.fusion.clone().filter(|_| !plan.orders.dry_run);
         let Some(target) = target else { return Ok(()) };
         let done = plan.steps - plan.left;
@@ -60,15 +65,16 @@ impl Attempt {
         // end with the attempt.
         let mut under_way = JoinSet::new();
         loop {
-            // After a failure nothing more is sent, but what is under way is still settled.
-            if tally.failed.is_none() && under_way.len() < BATCHES_UNDER_WAY {
-                match batches.next().await {
+            // What is under way is settled, also when nothing more is to be sent.
+            let go_on = tally.failed.is_none() && under_way.len() < BATCHES_UNDER_WAY;
+            if go_on {
+                match batches.next(stop).await {
                     Ok(Some(batch)) => {
                         under_way.spawn(sending.clone().send(batch).in_current_span());
                         continue;
                     }
                     Ok(None) => {}
-                    Err(error) => tally.failed = Some(error.into()),
+                    Err(error) => tally.failed = Some(error),
                 }
             }
             let Some(sent) = under_way.join_next().await else {
@@ -127,7 +133,7 @@ impl<'a> Batches<'a> {
     }
 
     /// The next batch; `None` after the last.
-    async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
+    async fn next(&mut self, stop: &CancellationToken) -> Result<Option<Batch>, Interruption> {
         while self.packed.is_empty() {
             let Some(packing) = &mut self.packing else {
                 return Ok(None);
@@ -142,6 +148,9 @@ impl<'a> Batches<'a> {
                     .packed
                     .extend(self.packing.take().into_iter().flat_map(Batcher::finish)),
             }
+        }
+        if stop.is_cancelled() {
+            return Err(Interruption::Stopped);
         }
         Ok(self.packed.pop_front())
     }

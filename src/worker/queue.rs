@@ -17,6 +17,9 @@ use crate::store::{ClaimedRun, StoreError};
 /// The longest time between two looks at the queue, in case that nobody tells of a run.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// The least time between two looks that nobody asked for: a run may seem due that cannot be claimed.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Claims runs and works on them until shutdown begins.
 pub(super) async fn work_off(workers: Workers, shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(workers.settings.max_concurrent));
@@ -65,11 +68,15 @@ async fn next_run(workers: &Workers, stopping: &CancellationToken) -> Result<Opt
             return Ok(None);
         }
         let now = workers.clock.now();
-        if let Some(run) = workers.store.claim_run(now).await? {
+        if let Some(run) = workers
+            .store
+            .claim_run(now, &workers.desk.runs_worked_on())
+            .await?
+        {
             return Ok(Some(run));
         }
         let due = workers.store.next_claim_at().await?;
-        let until = due.map_or(now + LOOK, |due| due.min(now + LOOK));
+        let until = due.map_or(now + LOOK, |due| due.clamp(now + LEAST_PAUSE, now + LOOK));
         tokio::select! {
             () = stopping.cancelled() => {}
             () = workers.desk.queue_changed() => {}

@@ -6,7 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::json;
 use wiz_context::simulator::{Effect, Fault, SimulatorSettings};
 
-use crate::rig::{Rig, generator, text};
+use crate::rig::{Rig, generator, report, text};
 
 const INTEGRATIONS: &str = "/api/v1/integrations/context";
 
@@ -178,4 +178,29 @@ async fn a_stop_gives_the_run_back_and_the_next_start_goes_on_with_the_same_repo
     assert_eq!(service.end_of(&run).await["state"], "succeeded");
     assert_eq!(rig.simulator.reports()[0].runs.len(), 2);
     rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_push_that_is_told_to_end_hears_the_answers_that_are_under_way() {
+    let rig = Rig::new().await;
+    rig.simulator
+        .serve_csv(report(&[("CVE-2024-0001", "vm-1", "10.0.0.1", "High")]));
+    let (service, id) = rig.serve_one().await;
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::Slow { seconds: 1 }).times(100));
+    let run = service.start_run(&id).await;
+    service
+        .run_once(&run, |_| rig.simulator.requests("fusion.put") > 0)
+        .await;
+    let (status, _) = service
+        .call(Method::POST, &format!("/api/v1/runs/{run}/cancel"), None)
+        .await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    service.end_of(&run).await;
+    let held = rig.simulator.labels();
+    let (_, told) = service
+        .call(Method::GET, &format!("{INTEGRATIONS}/{id}/labels"), None)
+        .await;
+    let told = told["data"].as_array().unwrap().len();
+    assert_eq!((told, held.len()), (3, 3), "the ledger knows what Fusion holds");
 }
