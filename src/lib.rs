@@ -20,6 +20,19 @@
 //! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`telemetry`]: the log. [`shutdown`]: the
 //!   one place that starts and ends tasks. `incoming`: the one accept loop. `key_file`: the keys beside the database.
 //!
+//! One run, step by step; each step can be the last of a process, and the next process goes on from it:
+//!
+//! 1. [`http`] (*Create and Run*, *Run*) or the schedule puts a run into the queue, which is the table `runs`.
+//! 2. [`worker`] claims it for the length of a lease, reads the integration's settings, and signs in at Wiz and Fusion.
+//! 3. The integration's one report is found or made in Wiz, changed when it asks for something else, and run again.
+//! 4. When Wiz has made it, its file streams through [`pipeline::read_report`] in constant memory. A report that is not
+//!    whole ends the run here, and nothing has changed.
+//! 5. What it says of each asset is staged in [`store`] under the run.
+//! 6. One run at a time plans: its facts come into force, are merged with those of the other integrations by address, and
+//!    are compared with the ledger.
+//! 7. The differences go to Fusion in batches. Before a batch goes out its pairs are in doubt; Fusion's answer settles them.
+//! 8. The run ends; its record and the audit log tell what it read and did.
+//!
 //! Words: an *integration* is the connection to one Wiz tenant. A *run* makes the labels equal to a *report*, which lists
 //! *findings*. *Facts* are what a report says of each *asset*. A *pair* is an address and a *context* (`cve` …), for which
 //! Fusion holds one value: its *labels*. The *ledger* knows per pair what Fusion last acknowledged, and what was sent since
