@@ -122,7 +122,7 @@ async fn fewer_rows_than_wiz_counted_are_incomplete_and_more_or_no_count_a_warni
     assert!(codes(&run).contains(&"rows_uncounted".to_owned()), "{run:#}");
     service.stop().await;
 
-    rig.settings.policy.row_count = RowCountRule::Warn;
+    rig.config.policy.row_count = RowCountRule::Warn;
     let service = rig.serve().await;
     rig.simulator.inject(counted(3));
     let run = service.succeed(&id).await;

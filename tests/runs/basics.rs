@@ -1,6 +1,6 @@
 //! What runs are for: labels that follow the report.
 
-use axum::http::{Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::rig::{Rig, assert_same, generator, ip, report};
@@ -163,7 +163,7 @@ async fn two_runs_at_once_take_turns_and_leave_what_both_want() {
 #[tokio::test]
 async fn a_full_run_sends_every_pair_and_so_does_every_seventh_success() {
     let mut rig = Rig::new().await;
-    rig.settings.full_push_every = 2;
+    rig.config.full_push_every = 2.try_into().unwrap();
     let (service, id) = rig.serve_one().await;
     service.succeed(&id).await;
     let pair = rig.wanted().keys().next().unwrap().clone();
@@ -185,7 +185,7 @@ async fn a_full_run_sends_every_pair_and_so_does_every_seventh_success() {
 #[tokio::test]
 async fn without_a_fusion_account_every_run_is_a_dry_run() {
     let mut rig = Rig::new().await;
-    rig.with_fusion = false;
+    rig.config.fusion = None;
     let (service, id) = rig.serve_one().await;
     let run = service.succeed(&id).await;
     assert_eq!(

@@ -150,7 +150,7 @@ async fn a_run_that_takes_too_long_ends() {
         ..SimulatorSettings::default()
     })
     .await;
-    rig.settings.run_timeout = Duration::from_hours(2);
+    rig.config.run_timeout = Duration::from_hours(2);
     let (service, id) = rig.serve_one().await;
     let run = service.start_run(&id).await;
     service.in_phase(&run, "waiting_for_report").await;

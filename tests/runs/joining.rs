@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use wiz_context::simulator::{Effect, Fault, SimulatorSettings};
 

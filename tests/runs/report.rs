@@ -1,6 +1,6 @@
 //! The report in Wiz: one per integration, whatever becomes of it.
 
-use axum::http::{Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use wiz_context::simulator::{Column, SimulatorSettings};
 

@@ -2,29 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tower::ServiceExt as _;
 use wiz_context::clock::Clock;
 use wiz_context::commands::{LabelFormat, labels_of};
-use wiz_context::domain::{AssetType, Policy, Timestamp};
-use wiz_context::fusion::{FusionAccount, FusionClient};
-use wiz_context::http::{AdminKey, ApiSettings, AppState, router};
-use wiz_context::metrics::Metrics;
-use wiz_context::outgoing::{Outgoing, OutgoingSettings};
+use wiz_context::config::Config;
+use wiz_context::domain::{AllowedHosts, ApiKey, Policy, Timestamp};
+use wiz_context::fusion::FusionAccount;
 use wiz_context::shutdown::Shutdown;
 use wiz_context::simulator::{GeneratorSettings, Header, Simulator, SimulatorSettings};
-use wiz_context::store::{Keyring, Store};
-use wiz_context::wiz::WizAccounts;
-use wiz_context::worker::{Desk, FusionTarget, RunSettings, Workers};
+use wiz_context::startup;
 
 /// The tests' time runs this many times as fast as the real one: a report's seconds pass, and no lease does.
 const PACE: u32 = 40;
@@ -39,30 +29,17 @@ pub(crate) type Labels = BTreeMap<(IpAddr, String), Vec<String>>;
 pub(crate) struct Rig {
     pub(crate) simulator: Simulator,
     pub(crate) clock: Clock,
-    pub(crate) settings: RunSettings,
-    /// Whether services know the Fusion account.
-    pub(crate) with_fusion: bool,
-    folder: TempDir,
-    keyring: String,
+    /// What services start with.
+    pub(crate) config: Config,
+    _folder: TempDir,
     _simulator_tasks: Shutdown,
-}
-
-/// What a service starts on.
-struct Ground {
-    simulator: Simulator,
-    clock: Clock,
-    settings: RunSettings,
-    with_fusion: bool,
-    database_url: String,
-    keyring: String,
 }
 
 /// A service under way.
 pub(crate) struct Service {
-    router: Router,
+    started: startup::Service,
+    client: Client,
     clock: Clock,
-    store: Store,
-    tasks: Shutdown,
 }
 
 impl Rig {
@@ -78,44 +55,40 @@ impl Rig {
         let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), PACE);
         let tasks = Shutdown::new();
         let simulator = Simulator::start(simulator, clock.clone(), &tasks).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let allowed_hosts: AllowedHosts = simulator.allow_hosts().parse().unwrap();
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database: format!("sqlite://{}", folder.path().join("test.db").display())
+                .parse()
+                .unwrap(),
+            admin_key: Some(ApiKey::new(KEY)),
+            fusion: Some(FusionAccount::read(&simulator.netosecret(), &allowed_hosts).unwrap()),
+            allowed_hosts,
+            installation: Some("test".parse().unwrap()),
+            ..Config::default()
+        };
         Self {
             simulator,
             clock,
-            settings: RunSettings {
-                installation: "test".to_owned(),
-                policy: Policy::default(),
-                asset_types: AssetType::with_addresses(),
-                max_concurrent: 2,
-                run_timeout: Duration::from_hours(48),
-                full_push_every: 7,
-            },
-            with_fusion: true,
-            folder: tempfile::tempdir().unwrap(),
-            keyring: Keyring::generate().to_string(),
+            config,
+            _folder: folder,
             _simulator_tasks: tasks,
         }
     }
 
     /// Starts a service on the database, which goes on with what the one before left behind.
     pub(crate) async fn serve(&self) -> Service {
-        serve(self.ground()).await
+        serve(self.config.clone(), self.clock.clone()).await
     }
 
     /// The same on a runtime of its own, which can crash.
     pub(crate) async fn serve_crashing(&self) -> Crashing {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let service = runtime.spawn(serve(self.ground())).await.unwrap();
-        Crashing { service, runtime }
-    }
-
-    fn ground(&self) -> Ground {
-        Ground {
-            simulator: self.simulator.clone(),
-            clock: self.clock.clone(),
-            settings: self.settings.clone(),
-            with_fusion: self.with_fusion,
-            database_url: format!("sqlite://{}", self.folder.path().join("test.db").display()),
-            keyring: self.keyring.clone(),
+        let service = runtime.spawn(serve(self.config.clone(), self.clock.clone()));
+        Crashing {
+            service: service.await.unwrap(),
+            runtime,
         }
     }
 
@@ -149,58 +122,18 @@ impl Rig {
     }
 }
 
-async fn serve(ground: Ground) -> Service {
-    let tasks = Shutdown::new();
-    let store = Store::open(&ground.database_url, Keyring::read(&ground.keyring).unwrap())
-        .await
-        .unwrap();
-    let allowed_hosts = ground
-        .simulator
-        .allow_hosts()
-        .parse::<wiz_context::domain::AllowedHosts>()
-        .unwrap();
-    let outgoing = OutgoingSettings {
-        allowed: allowed_hosts.clone(),
-        ca_file: None,
-    };
-    let outgoing = Outgoing::new(outgoing, ground.clock.clone()).unwrap();
-    let mut fusion = None;
-    if ground.with_fusion {
-        let account = FusionAccount::read(&ground.simulator.netosecret(), &allowed_hosts).unwrap();
-        let key = account.key();
-        fusion = Some(FusionTarget {
-            account: store.fusion_account(&key.host, &key.shortname).await.unwrap(),
-            client: FusionClient::new(outgoing.clone(), ground.clock.clone(), account),
-        });
-    }
-    let app = AppState {
-        store: store.clone(),
-        desk: Desk::new(),
-        clock: ground.clock.clone(),
-        metrics: Metrics::new(),
-        ending: tasks.token(),
-        settings: Arc::new(ApiSettings {
-            admin_key: AdminKey::new(KEY),
-            allowed_hosts,
-            account: fusion.as_ref().map(|target| target.account),
-            docs: false,
-        }),
-    };
-    let workers = Workers {
-        store: store.clone(),
-        desk: app.desk.clone(),
-        clock: ground.clock.clone(),
-        metrics: app.metrics.clone(),
-        wiz: WizAccounts::new(outgoing, ground.clock.clone(), NonZeroU32::new(3).unwrap()),
-        fusion,
-        settings: Arc::new(ground.settings.clone()),
-    };
-    workers.start(&tasks);
+async fn serve(config: Config, clock: Clock) -> Service {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the client of a test, as any other program's"
+    )]
+    let client = Client::builder().no_proxy().build().unwrap();
     Service {
-        router: router(app),
-        clock: ground.clock.clone(),
-        store,
-        tasks,
+        started: startup::start(config, clock.clone(), &Shutdown::new())
+            .await
+            .unwrap(),
+        client,
+        clock,
     }
 }
 
@@ -231,17 +164,14 @@ impl Crashing {
 
 impl Service {
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {KEY}"))
-            .header("content-type", "application/json")
-            .body(body)
-            .unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let url = format!("http://{}{path}", self.started.address());
+        let mut request = self.client.request(method, url).bearer_auth(KEY);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
         let status = response.status();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let bytes = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
@@ -322,10 +252,9 @@ impl Service {
     /// Stops as on SIGTERM.
     pub(crate) async fn stop(self) {
         assert!(
-            self.tasks.finish(Duration::from_secs(10)).await,
+            self.started.stop(Duration::from_secs(10)).await,
             "stopped in time"
         );
-        self.store.close().await;
     }
 }
 
