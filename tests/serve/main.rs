@@ -7,6 +7,7 @@ mod in_process;
 mod keys;
 mod life;
 mod lost;
+mod needles;
 mod program;
 #[path = "../common/reports.rs"]
 mod reports;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
@@ -132,14 +132,14 @@ impl Place {
             .to_owned()
     }
 
-    /// All files of the database, one after the other.
-    pub(crate) fn database(&self) -> Vec<u8> {
-        let is_database = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("test.db");
+    /// All files of the folder, by name.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
-        let paths = entries
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| is_database(path));
-        paths.flat_map(|path| fs::read(path).unwrap()).collect()
+        let file = |path: PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(path).unwrap())
+        };
+        entries.map(|entry| file(entry.unwrap().path())).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wiz_context::clock::Clock;
 use wiz_context::shutdown::Shutdown;
-use wiz_context::simulator::{Effect, Fault, Simulator, SimulatorSettings};
+use wiz_context::simulator::{Effect, Fault, GeneratorSettings, Simulator, SimulatorSettings};
 
 use crate::program::{INTEGRATIONS, Place, Program, wiz_of};
 use crate::reports::{assert_same, generator, labels_by, text};
@@ -32,7 +32,11 @@ impl World {
     pub(crate) async fn new(report_duration: Duration) -> Self {
         let (tasks, clock) = (Shutdown::new(), Clock::test(Clock::system().now(), 1));
         let settings = SimulatorSettings {
-            generator: generator(0),
+            generator: GeneratorSettings {
+                findings: 300,
+                assets: 30,
+                ..generator(0)
+            },
             report_duration,
             stale_last_run_reads: 0,
             // Services that follow each other do not know of each other's requests.
