@@ -5,6 +5,7 @@
 mod cut_off;
 mod in_process;
 mod keys;
+mod labels;
 mod life;
 mod lost;
 mod needles;
