@@ -11,5 +11,7 @@ mod doubt;
 mod faults;
 mod joining;
 mod report;
+#[path = "../common/reports.rs"]
+mod reports;
 mod rig;
 mod schedule;

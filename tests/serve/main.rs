@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cut_off;
 mod in_process;
 mod keys;
+mod labels;
 mod life;
+mod lost;
+mod needles;
 mod program;
+#[path = "../common/reports.rs"]
+mod reports;
 mod secrets;
 mod settings;
+mod world;

@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ pub(crate) struct Program {
     /// What it said at its start.
     pub(crate) listening: Value,
     log: Option<JoinHandle<String>>,
+    /// All that it answered, head and body.
+    answers: Mutex<String>,
 }
 
 /// How a service ended.
@@ -85,8 +89,7 @@ impl Place {
             let line = lines.next().expect(&log).unwrap();
             log.push_str(&line);
             log.push('\n');
-            let record: Value = serde_json::from_str(&line).unwrap();
-            if record["message"] == "listening" {
+            if let Some(record) = listening(&line) {
                 break record;
             }
         };
@@ -104,6 +107,7 @@ impl Place {
             address,
             listening,
             log: Some(rest),
+            answers: Mutex::default(),
         }
     }
 
@@ -128,19 +132,30 @@ impl Place {
             .to_owned()
     }
 
-    /// All files of the database, one after the other.
-    pub(crate) fn database(&self) -> Vec<u8> {
-        let is_database = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("test.db");
+    /// All files of the folder, by name.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
-        let paths = entries
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| is_database(path));
-        paths.flat_map(|path| fs::read(path).unwrap()).collect()
+        let file = |path: PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read(path).unwrap())
+        };
+        entries.map(|entry| file(entry.unwrap().path())).collect()
     }
 }
 
+/// What a line of either form of the log says, when it is the one that says where the service listens.
+fn listening(line: &str) -> Option<Value> {
+    if let Ok(record) = serde_json::from_str::<Value>(line) {
+        return (record["message"] == "listening").then_some(record);
+    }
+    let (_, fields) = line.split_once(": listening ")?;
+    let (_, rest) = fields.split_once("address=")?;
+    let address = rest.split(' ').next()?.trim_matches('"');
+    Some(json!({"address": address}))
+}
+
 impl Program {
-    /// The status and body of a call, with a key or without one.
+    /// The status and body of a call, with a key or without one; waits for the end of a run.
     pub(crate) fn call(
         &self,
         method: &str,
@@ -149,22 +164,41 @@ impl Program {
         body: Option<&Value>,
     ) -> (u16, Value) {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let key = key.map(|key| format!("authorization: Bearer {key}\r\n"));
+        let (status, body) = self.exchange(method, path, key, &["prefer: wait=60"], &body);
+        (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+    }
+
+    /// The same with headers and a body as they come.
+    pub(crate) fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        headers: &[&str],
+        body: &str,
+    ) -> (u16, String) {
+        let mut head = vec![
+            format!("{method} {path} HTTP/1.1"),
+            format!("host: {}", self.address),
+            "connection: close".to_owned(),
+            "content-type: application/json".to_owned(),
+            format!("content-length: {}", body.len()),
+        ];
+        head.extend(key.map(|key| format!("authorization: Bearer {key}")));
+        head.extend(headers.iter().map(ToString::to_string));
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nprefer: wait=60\r\n{}content-type: \
-             application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.address,
-            key.unwrap_or_default(),
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        write!(stream, "{}\r\n\r\n{body}", head.join("\r\n")).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        self.answers.lock().unwrap().push_str(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// All that it answered so far, head and body.
+    pub(crate) fn answers(&self) -> String {
+        self.answers.lock().unwrap().clone()
     }
 
     /// Makes an integration that does nothing by itself; gives its id.
@@ -190,7 +224,19 @@ impl Program {
         Ended { code, log }
     }
 
-    /// The same, of which nothing is to go wrong.
+    /// Ends the service without its doing, as a lack of memory would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "it ended before it was killed: {status}"
+        );
+        self.log.take().unwrap().join().unwrap();
+    }
+
+    /// Asks the service to end; nothing is to go wrong.
     pub(crate) fn stop(self) -> String {
         let Ended { code, log } = self.terminate();
         assert_eq!(code, Some(0), "{log}");
