@@ -47,13 +47,15 @@ def shortened(value, example, inner=False):
         if example != WHOLE_RUN:
             names = RUN[:1] + RUN[2:4] if inner else list(RUN)
             names += [name for name in ("failure", "cancellation") if value[name] and not inner]
-            if value["state"] in ("succeeded", "failed") and not inner:
+            if value["state"] == "succeeded" and not inner:
                 names.append("counts")
             if value["state"] == "running" and example == WHOLE_STATUS:
                 names.append("progress")
             value = only(value, names)
             if "counts" in value:
                 value["counts"] = only(value["counts"], COUNTS)
+    elif example == "list_audit" and "clientid" in value.get("wiz", {}):
+        value = only(value, ["name", "enabled", "lastupdated"])
     elif "next_run_at" in value and example != WHOLE_STATUS:
         value = only(value, STATUS + [name for name in ("active_run", "next_run_at") if value[name]])
         inner = True

@@ -239,6 +239,7 @@ call <<'CALL'
 curl -si --head "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
 CALL
 has 'HTTP/1.1 405 '
+has 'allow: GET,PUT'
 
 title "A run: the labels follow the report, and stale ones go"
 call <<'CALL'
