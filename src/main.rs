@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use wiz_context::clock::Clock;
-use wiz_context::commands::{self, DemoArgs, LabelsArgs, ServeArgs, SimulateArgs};
+use wiz_context::commands::{self, DemoArgs, HealthArgs, LabelsArgs, ServeArgs, SimulateArgs};
 use wiz_context::config::WrongSetting;
 use wiz_context::shutdown::Shutdown;
 
@@ -24,6 +24,7 @@ enum Command {
     Demo(DemoArgs),
     Labels(LabelsArgs),
     Simulate(SimulateArgs),
+    Health(HealthArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
 }
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => {
             until_a_signal(|shutdown| commands::simulate(args, Clock::system(), shutdown))
         }
+        Command::Health(args) => commands::health(&args),
         Command::Openapi => commands::openapi(),
     };
     match done {

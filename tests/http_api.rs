@@ -315,9 +315,10 @@ async fn a_run_under_way_is_joined_and_a_dry_one_becomes_real() {
         (waited.status, &waited.headers["preference-applied"]),
         (StatusCode::ACCEPTED, &"wait=60".parse().unwrap())
     );
+    let head = service.call(Method::HEAD, &path, None).await;
     assert_eq!(
-        service.call(Method::HEAD, &path, None).await.status,
-        StatusCode::METHOD_NOT_ALLOWED
+        (head.status, head.headers.get("allow")),
+        (StatusCode::METHOD_NOT_ALLOWED, Some(&"GET,PUT".parse().unwrap()))
     );
 }
 
@@ -340,6 +341,7 @@ async fn a_queued_run_is_cancelled_at_once_and_never_twice() {
         (again.status, &again.body["name"]),
         (StatusCode::CONFLICT, &json!("run_ended"))
     );
+    assert_eq!(again.body["detail"], "The run has ended already, as `cancelled`.");
     let listed = service.call(Method::GET, "/api/v1/runs", None).await;
     assert_eq!(listed.body["data"][0]["cancellation"]["user"], "admin");
 }
@@ -493,4 +495,19 @@ fn the_committed_document_is_the_one_that_is_served() {
         committed == openapi_json(),
         "write it anew: cargo run -- openapi > openapi/openapi.json"
     );
+}
+
+#[test]
+fn the_guide_shows_every_call_with_its_answer() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api-guide.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let calls = paths.flat_map(|path| path.as_object().unwrap().values());
+    for id in calls.filter_map(|call| call["operationId"].as_str()) {
+        assert!(
+            guide.contains(&format!("<!-- example:{id} -->\n```console\n$ ")),
+            "{id} has no example: let docs/examples/tour.sh make the call, and see docs/examples/fill-guide.py"
+        );
+    }
 }

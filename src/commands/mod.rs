@@ -1,12 +1,14 @@
 //! The commands of the program, one file each.
 
 mod demo;
+mod health;
 mod labels;
 mod openapi;
 mod serve;
 mod simulate;
 
 pub use demo::{DemoArgs, demo};
+pub use health::{HealthArgs, health};
 pub use labels::{LabelFormat, LabelsArgs, LabelsSummary, labels, labels_of};
 pub use openapi::openapi;
 pub use serve::{ServeArgs, run as serve};

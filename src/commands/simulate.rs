@@ -16,7 +16,10 @@ use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 use crate::simulator::{GeneratorSettings, Header, Simulator, SimulatorSettings};
 
-/// What to simulate.
+/// Serve Wiz and Fusion, both simulated, to rehearse with
+///
+/// Prints the settings of a service that is to use them and the body of an integration, and goes on until ctrl-c. With
+/// `--write-report` it writes a made-up report to a file instead.
 #[derive(Args, Clone, Debug)]
 pub struct SimulateArgs {
     /// Where to listen

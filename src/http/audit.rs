@@ -100,6 +100,7 @@ pub(super) async fn read(
     get, path = "/audit", operation_id = "list_audit", tag = "audit",
     params(
         ("class" = Option<String>, Query, description = "Of this class only"),
+        ("subclass" = Option<String>, Query, description = "Of this subclass only"),
         ("action" = Option<String>, Query, description = "Of this action only"),
         ("user" = Option<String>, Query, description = "Of this user only"),
         ("original_id" = Option<String>, Query, description = "Of this integration only"),

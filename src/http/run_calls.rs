@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -147,11 +148,12 @@ pub(super) async fn start_dry(
 }
 
 /// HEAD would start a dry run as GET does, and tell nothing.
-pub(super) async fn no_head() -> Problem {
-    Problem::new(
+pub(super) async fn no_head() -> impl IntoResponse {
+    let problem = Problem::new(
         ProblemName::MethodNotAllowed,
         "This call starts a run, so HEAD is not served. Use GET, or read the status.",
-    )
+    );
+    ([(header::ALLOW, "GET,PUT")], problem)
 }
 
 async fn begin(app: &AppState, id: IntegrationId, start: RunStart) -> Result<RunRecord, Problem> {

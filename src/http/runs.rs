@@ -106,7 +106,7 @@ pub(super) async fn cancel(
     query.done()?;
     let before = app.store.run(id).await?;
     if before.state.is_final() {
-        let detail = format!("The run has ended already: it {}.", before.state.as_str());
+        let detail = format!("The run has ended already, as `{}`.", before.state.as_str());
         return Err(Problem::new(ProblemName::RunEnded, detail));
     }
     let run = app

@@ -66,7 +66,7 @@ impl Place {
         path.into_os_string().into_string().unwrap()
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wiz-context"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -74,7 +74,7 @@ impl Place {
                 command.env_remove(&*name);
             }
         }
-        command.arg("serve").current_dir(self.folder.path());
+        command.arg(name).current_dir(self.folder.path());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
@@ -82,7 +82,7 @@ impl Place {
 
     /// Starts a service that is to listen.
     pub(crate) fn serve(&self) -> Program {
-        let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command("serve").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = String::new();
         let listening = loop {
@@ -117,7 +117,12 @@ impl Place {
     }
 
     pub(crate) fn refused_with(&self, flags: &[&str]) -> Ended {
-        let output = self.command().args(flags).output().unwrap();
+        self.end_of("serve", flags)
+    }
+
+    /// How a command ends that ends by itself, with the settings of this place.
+    pub(crate) fn end_of(&self, command: &str, flags: &[&str]) -> Ended {
+        let output = self.command(command).args(flags).output().unwrap();
         Ended {
             code: output.status.code(),
             log: String::from_utf8(output.stderr).unwrap(),

@@ -12,4 +12,5 @@ mod secret_setting;
 mod tests;
 
 pub use args::ServeArgs;
+pub(in crate::commands) use read::listen_address;
 pub use run::run;

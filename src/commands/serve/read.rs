@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -59,13 +60,7 @@ impl ServeArgs {
         let admin_key = secret(ADMIN_KEY, &accounts.admin_key_file)?;
         let encryption_keys = secret(ENCRYPTION_KEY, &accounts.encryption_key_file)?;
         Ok(Config {
-            listen: read("listen", &self.listen, usual.listen, |text| {
-                text.parse().map_err(|_| {
-                    format!(
-                        "`{text}` is not an address with a port; write it as in 127.0.0.1:8080 or [::]:8080"
-                    )
-                })
-            })?,
+            listen: listen_address(&self.listen)?,
             database: read("database-url", &self.database_url, usual.database, str::parse)?,
             encryption_keys: encryption_keys.map(keyring).transpose()?,
             admin_key: admin_key.map(api_key).transpose()?,
@@ -123,6 +118,18 @@ impl ServeArgs {
             })?,
         })
     }
+}
+
+/// Reads the setting that says where the service listens.
+///
+/// # Errors
+/// When it is no address with a port.
+pub(in crate::commands) fn listen_address(text: &str) -> Result<SocketAddr, WrongSetting> {
+    read("listen", text, Config::default().listen, |text| {
+        text.parse().map_err(|_| {
+            format!("`{text}` is not an address with a port; write it as in 127.0.0.1:8080 or [::]:8080")
+        })
+    })
 }
 
 /// Reads the setting of a flag; an empty text means that it is unset.

@@ -1,0 +1,523 @@
+#!/usr/bin/env bash
+# A tour of the service by hand: the simulator in the place of Wiz and Fusion, the service, and each call by curl. What is
+# promised of a call is checked, so that the tour is a test of the program as its users see it.
+#
+#   docs/examples/tour.sh PROGRAM [FOLDER]
+#
+# PROGRAM is the wiz-context to look at. With FOLDER the calls of the API guide and what they answered are kept there, for
+# docs/examples/fill-guide.py. Needs bash, curl and the usual tools. Listens at 127.0.0.1 only, at free ports unless
+# SIMULATOR and SERVICE name others, and ends the two processes that it starts.
+set -euo pipefail
+
+program=$(realpath "${1:?usage: tour.sh PROGRAM [FOLDER]}")
+record=${2:+$(mkdir -p "$2" && realpath "$2")}
+unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
+
+place=$(mktemp -d)
+cd "$place"
+simulator='' service=''
+leave() {
+    for process in $service $simulator; do
+        kill "$process" 2> /dev/null && wait "$process" || true
+    done
+    rm -rf "$place"
+}
+trap leave EXIT
+
+# ---- what the tour is told with
+
+title() { printf '\n== %s\n' "$*"; }
+
+fail() {
+    printf '\nNOT AS PROMISED: %s\n%s\n' "$1" "${OUT:-}" >&2
+    tail -n 20 "$place/service.log" >&2
+    exit 1
+}
+
+# Shows the call that standard input holds, makes it, and keeps what it prints in OUT. Under a name it is kept for the
+# guide too.
+call() {
+    local text
+    text=$(cat)
+    printf '$ %s\n' "$text"
+    OUT=$(eval "$text") || fail "the call ended with $?"
+    printf '%.400s\n' "$OUT"
+    if [[ -n $record && -n ${1:-} ]]; then
+        printf '%s\n----\n%s\n' "$text" "$OUT" > "$record/$1"
+    fi
+}
+
+# The last call printed this.
+has() { [[ $OUT == *"$1"* ]] || fail "$1 is missing in what the last call printed"; }
+hasnt() { [[ $OUT != *"$1"* ]] || fail "$1 is in what the last call printed"; }
+
+# The last call printed a problem of this status and name.
+problem() {
+    has "\"status\":$1,"
+    has "\"name\":\"$2\""
+    has '"request_id":"'
+}
+
+# The first member of that name in what the last call printed: a text, or a number.
+text() { sed -n "1,\$s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "${OUT//\"$1\":/$'\n'\"$1\":}" | head -n 1; }
+number() { sed -n "s/^\"$1\":\([0-9]*\).*/\1/p" <<< "${OUT//\"$1\":/$'\n'\"$1\":}" | head -n 1; }
+
+# What the last call printed of the run that it started or changed.
+run_part() { OUT=${OUT##*\"run\":}; }
+
+# Without a word: the simulator's figure of that name, and the labels that Fusion holds, one record a line.
+simulated() { curl -s "$WIZ/simulator/state" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+fusion_holds() {
+    curl -s "$WIZ/simulator/labels" | sed 's/},{/}\n{/g; s/^\[//; s/\]$//' |
+        sed 's/{"context":\("[^"]*"\),"ip":\("[^"]*"\),/{"ip":\2,"context":\1,/' | LC_ALL=C sort
+    echo
+}
+
+# The labels that follow from a made-up report of these settings, as the command line works them out, and those of others.
+follows() {
+    {
+        "$program" simulate --header full49 "$@" --write-report - | "$program" labels - 2> summary
+        cat planted
+    } | LC_ALL=C sort
+}
+same_labels() {
+    fusion_holds | sed '/^$/d' > held
+    follows "$@" > wanted
+    cmp held wanted || fail "Fusion does not hold the labels that follow from the report"
+    printf '(Fusion holds %s pairs: those of the report, and those of others)\n' "$(wc -l < held)"
+}
+
+wait_for() {
+    for _ in $(seq 100); do
+        if grep -q "$1" "$2" 2> /dev/null; then return; fi
+        sleep 0.1
+    done
+    fail "$2 does not tell: $1"
+}
+
+# Asks for the status until it tells this.
+until_status() {
+    for _ in $(seq 300); do
+        OUT=$(curl -s "$BASE/api/v1/integrations/context/$ID/status" -H "Authorization: Bearer $KEY")
+        if [[ $OUT == *"$1"* ]]; then return; fi
+        sleep 0.1
+    done
+    fail "the status does not become: $1"
+}
+
+# ---- the two processes
+
+title "The simulator in the place of Wiz and Fusion, and the service"
+"$program" simulate --listen "${SIMULATOR:-127.0.0.1:0}" --report-seconds 2 > simulator.out &
+simulator=$!
+wait_for '^# What happened' simulator.out
+eval "$(grep '^export ' simulator.out)"
+sed -n '/^{/,/^}/p' simulator.out > body.json
+WIZ=http://$WIZ_CONTEXT_ALLOW_HOSTS
+"$program" serve --listen "${SERVICE:-127.0.0.1:0}" --wiz-requests-per-second 10 2> service.log &
+service=$!
+wait_for 'listening address=' service.log
+BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
+KEY=$(cat admin-key)
+"$program" health --listen "${BASE#http://}"
+for file in admin-key encryption-key wiz-context.db; do
+    [[ $(stat -c %a "$file") == 600 ]] || fail "$file is not its owner's alone"
+done
+OUT=$(curl -s "$WIZ/simulator/state")
+
+call check_health <<'CALL'
+curl -s "$BASE/healthz"
+CALL
+has '"status":"ok"'
+call check_readiness <<'CALL'
+curl -s "$BASE/readyz"
+CALL
+has '"status":"ok"'
+
+title "Labels of another product: one of its own context, and one that looks like ours"
+cat > planted <<'END'
+{"ip":"192.0.2.50","context":"cve","labels":["CVE-1999-0001"]}
+{"ip":"192.0.2.50","context":"owner","labels":["alice"]}
+END
+while read -r label; do curl -sf -X PUT "$WIZ/simulator/labels" --data "$label"; done < planted
+same_labels --findings 0
+
+# ---- a first run
+
+title "Create and Run"
+call 'create_integration?run=true' <<'CALL'
+curl -si "$BASE/api/v1/integrations/context?run=true" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data @body.json
+CALL
+has 'HTTP/1.1 201 '
+has 'etag: "1"'
+ID=$(text id)
+run_part
+RUN=$(text id)
+has '"state":"queued"'
+has '"trigger":"create"'
+
+title "The status while it runs"
+until_status '"phase":"waiting_for_report"'
+call read_status <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/status" -H "Authorization: Bearer $KEY"
+CALL
+has "\"active_run\":{\"id\":\"$RUN\""
+has '"label_age_s":null'
+has '"fusion":"ok"'
+call <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run?if_running=reject" -H "Authorization: Bearer $KEY"
+CALL
+problem 409 run_under_way
+
+title "Another start joins it; its end can be waited for"
+call 'start_run Prefer: wait=60' <<'CALL'
+curl -si -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+has 'HTTP/1.1 200 '
+has 'preference-applied: wait=60'
+has '"context":"cvss_rating"'
+run_part
+[[ $(text id) == "$RUN" ]] || fail "another run was started"
+has '"state":"succeeded"'
+same_labels
+call read_run <<'CALL'
+curl -s "$BASE/api/v1/runs/$RUN" -H "Authorization: Bearer $KEY"
+CALL
+has '"verdict":"complete"'
+[[ $(number added) == "$(simulated labels_put)" ]] || fail "the run does not count what Fusion was sent"
+call list_labels <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/labels?context=cve&limit=2" -H "Authorization: Bearer $KEY"
+CALL
+has '"context":"cve"'
+hasnt '"context":"cvss_score"'
+has '"next":"'
+ADDRESS=$(text ip)
+call 'list_labels of an address' <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/labels?ip=$ADDRESS" -H "Authorization: Bearer $KEY"
+CALL
+has '"context":"vuln_count"'
+
+# ---- further runs
+
+title "A second run of the same report writes nothing"
+before=$(simulated labels_put)
+call start_run <<'CALL'
+curl -si -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 202 '
+run_part
+has '"state":"queued"'
+RUN=$(text id)
+until_status '"state":"idle"'
+OUT=${OUT#*\"last_run\":}
+has "$RUN"
+has '"added":0,"changed":0,"removed":0'
+after=$(simulated labels_put)
+printf '(labels_put before %s, after %s)\n' "$before" "$after"
+[[ $before == "$after" ]] || fail "labels were written"
+
+another_day='--day 40 --findings 2400 --assets 170'
+title "A dry run of another day's report shows what would change, and changes nothing"
+curl -sf "$WIZ/simulator/report" --data '{"day":40,"findings":2400,"assets":170}'
+call start_dry_run <<'CALL'
+curl -si "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 202 '
+has '"dry_run":true'
+until_status '"state":"idle"'
+call 'start_dry_run ended' <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
+CALL
+has '"code":200'
+run_part
+would_remove=$(number removed)
+[[ $(number changed) -gt 0 && $would_remove -gt 0 ]] || fail "the other day changes nothing"
+same_labels
+[[ $after == "$(simulated labels_put)" ]] || fail "labels were written"
+call <<'CALL'
+curl -si --head "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 405 '
+has 'allow: GET,PUT'
+
+title "A run: the labels follow the report, and stale ones go"
+call <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+run_part
+has '"state":"succeeded"'
+[[ $(number removed) == "$would_remove" && $would_remove == "$(simulated labels_deleted)" ]] ||
+    fail "it did not remove what the dry run foretold"
+same_labels $another_day
+
+title "A full run sends all labels again"
+before=$(simulated labels_put)
+call <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run?full=true" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+[[ $(simulated labels_put) == $((before + $(wc -l < wanted) - $(wc -l < planted))) ]] || fail "labels were left out"
+same_labels $another_day
+
+title "A report that is cut short changes nothing"
+curl -sf "$WIZ/simulator/faults" \
+    --data '{"operation":"wiz.report_file","effect":{"truncate":{"bytes":9000,"ending":"honest"}}}'
+call 'start_run failed' <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+has '"data":[]'
+has '"kind":"incomplete"'
+same_labels $another_day
+
+# ---- integrations
+
+title "Create without running"
+call create_integration <<'CALL'
+curl -si "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data @- <<'END'
+{
+  "name": "wiz1",
+  "type": "wiz",
+  "enabled": false,
+  "updateinterval": 86400,
+  "wiz": {
+    "apiendpoint": "https://api.us17.app.wiz.io",
+    "tokenurl": "https://auth.app.wiz.io/oauth/token",
+    "clientid": "a1b2c3d4",
+    "clientsecret": "not the real one"
+  }
+}
+END
+CALL
+has 'HTTP/1.1 201 '
+has '"apiendpoint":"https://api.us17.app.wiz.io/graphql"'
+hasnt 'not the real one'
+has '"active_run":null'
+SECOND=$(text id)
+
+title "List and read"
+call list_integrations <<'CALL'
+curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":2'
+call read_integration <<'CALL'
+curl -si "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY"
+CALL
+has 'etag: "1"'
+has '"clientsecret_set_at":"'
+hasnt '"clientsecret":'
+
+title "Replace and change, each only the version that was read"
+call replace_integration <<'CALL'
+curl -si -X PUT "$BASE/api/v1/integrations/context/$SECOND" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' -H 'If-Match: "1"' --data @- <<'END'
+{
+  "name": "wiz2",
+  "type": "wiz",
+  "enabled": false,
+  "updateinterval": 172800,
+  "wiz": {
+    "apiendpoint": "https://api.us17.app.wiz.io/graphql",
+    "tokenurl": "https://auth.app.wiz.io/oauth/token",
+    "clientid": "a1b2c3d4"
+  }
+}
+END
+CALL
+has 'HTTP/1.1 200 '
+has 'etag: "2"'
+has '"name":"wiz2"'
+call update_integration <<'CALL'
+curl -si -X PATCH "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/merge-patch+json' -H 'If-Match: "1"' --data '{"enabled": true}'
+CALL
+has 'HTTP/1.1 200 '
+has 'etag: "2"'
+has '"enabled":true'
+hasnt '"next_run_at":null'
+call precondition_failed <<'CALL'
+curl -s -X PATCH "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/merge-patch+json' -H 'If-Match: "1"' --data '{"enabled": false}'
+CALL
+problem 412 precondition_failed
+
+# ---- bad input of each kind
+
+title "Each kind of bad input has its problem"
+call invalid_body <<'CALL'
+curl -s -X PATCH "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data '{"updateinterval": 3600, "wiz": {"clientsecret": "****"}}'
+CALL
+problem 400 invalid_body
+has '"pointer":"/updateinterval"'
+has '"pointer":"/wiz/clientsecret"'
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data '{"name": "wiz3", '
+CALL
+problem 400 invalid_body
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data '{}'
+CALL
+problem 400 invalid_body
+for member in /name /type /enabled /updateinterval /wiz; do has "\"pointer\":\"$member\""; done
+call <<'CALL'
+curl -s -X PATCH "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data '{"wiz": {"apiendpoint": "http://169.254.169.254/graphql"}}'
+CALL
+problem 400 invalid_body
+has '"pointer":"/wiz/apiendpoint"'
+call <<'CALL'
+curl -s "$BASE/api/v1/runs?limit=0" -H "Authorization: Bearer $KEY"
+CALL
+problem 400 invalid_body
+has '"pointer":"?limit"'
+call <<'CALL'
+curl -s -X PATCH "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data '{"interval": 86400}'
+CALL
+problem 400 unknown_member
+has '"pointer":"/interval"'
+call <<'CALL'
+curl -s "$BASE/api/v1/runs?sort=id" -H "Authorization: Bearer $KEY"
+CALL
+problem 400 unknown_member
+call <<'CALL'
+curl -si "$BASE/api/v1/runs" -H 'Authorization: Bearer wck_wrong'
+CALL
+problem 401 unauthorized
+has 'www-authenticate: Bearer'
+call <<'CALL'
+curl -s "$BASE/api/v1/runs/$ID" -H "Authorization: Bearer $KEY"
+CALL
+problem 404 not_found
+call <<'CALL'
+curl -s "$BASE/api/v1/nothing" -H "Authorization: Bearer $KEY"
+CALL
+problem 404 not_found
+call <<'CALL'
+curl -si -X DELETE "$BASE/api/v1/runs" -H "Authorization: Bearer $KEY"
+CALL
+problem 405 method_not_allowed
+has 'allow: GET'
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data @body.json
+CALL
+problem 409 name_taken
+call <<'CALL'
+head -c 1100000 /dev/zero | curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data-binary @-
+CALL
+problem 413 too_large
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context" -H "Authorization: Bearer $KEY" --data @body.json
+CALL
+problem 415 unsupported_media_type
+
+# ---- cancelling, history, audit
+
+title "Cancel"
+OUT=$(curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY")
+RUN=$(text id)
+call cancel_run <<'CALL'
+curl -si -X POST "$BASE/api/v1/runs/$RUN/cancel" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 202 '
+until_status '"state":"idle"'
+has '"state":"cancelled"'
+has '"user":"admin"'
+call run_ended <<'CALL'
+curl -s -X POST "$BASE/api/v1/runs/$RUN/cancel" -H "Authorization: Bearer $KEY"
+CALL
+problem 409 run_ended
+same_labels $another_day
+
+title "The history of runs, page by page"
+call list_runs <<'CALL'
+curl -s "$BASE/api/v1/runs?limit=2" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":2'
+NEXT=$(text next)
+call <<'CALL'
+curl -s "$BASE/api/v1/runs?limit=2&cursor=$NEXT" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":2'
+hasnt "$RUN"
+call list_integration_runs <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":7'
+
+title "The audit log"
+call search_audit <<'CALL'
+curl -s "$BASE/api/v1/search/audit" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' --data '{
+  "start": -3600, "end": 0, "size": 2, "include": ["id", "timestamp", "user", "action", "description"],
+  "search": "class == integration && action == run_end"
+}'
+CALL
+has '"count":2'
+has '"action":"run_end"'
+hasnt '"action":"create"'
+hasnt '"new_object"'
+call list_audit <<'CALL'
+curl -s "$BASE/api/v1/audit?action=update&original_id=$ID" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":1'
+has '"enabled":false'
+has '"enabled":true'
+RECORD=$(text id)
+call read_audit_record <<'CALL'
+curl -s "$BASE/api/v1/fetch/audit/$RECORD" -H "Authorization: Bearer $KEY"
+CALL
+has '"user":"admin"'
+call <<'CALL'
+curl -s "$BASE/api/v1/search/audit" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
+    --data '{"start": -3600, "end": 0, "search": "user like admin"}'
+CALL
+problem 400 invalid_body
+has '"pointer":"/search"'
+
+title "Figures"
+call read_metrics <<'CALL'
+curl -s "$BASE/metrics" -H "Authorization: Bearer $KEY" | grep -E '^wiz_context_(runs|pairs|report_rows)'
+CALL
+has 'wiz_context_runs_total{state="failed",kind="incomplete",trigger="manual"} 1'
+
+# ---- the end
+
+title "Delete: the labels stay, and runs and records too"
+call delete_integration <<'CALL'
+curl -si -X DELETE "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 204 '
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY"
+CALL
+problem 404 not_found
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":7'
+call <<'CALL'
+curl -s "$BASE/api/v1/audit?action=delete" -H "Authorization: Bearer $KEY"
+CALL
+has "$ID"
+same_labels $another_day
+
+title "What Wiz and Fusion say of it"
+call <<'CALL'
+curl -s "$WIZ/simulator/state"
+CALL
+has '"violations":[]'
+
+title "SIGTERM ends the service"
+kill "$service"
+wait "$service" || fail "the service ended with $?"
+service=''
+if grep -E ' (WARN|ERROR) ' service.log | grep -v 'kind="incomplete"'; then fail "the log has warnings"; fi
+if grep -F -e 'not the real one' -e "$KEY" -e "$NETOSECRET" service.log; then fail "the log has a secret"; fi
+if "$program" health --listen "${BASE#http://}" 2> /dev/null; then fail "the service still lives"; fi
+
+title "All as promised, in $SECONDS s"
