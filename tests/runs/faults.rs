@@ -123,15 +123,16 @@ async fn tokens_that_end_during_a_run_are_renewed() {
         generator: generator(0),
         report_duration: Duration::from_mins(40),
         wiz_token_life: Duration::from_mins(15),
-        fusion_token_life: Duration::from_mins(5),
+        fusion_token_life: Duration::from_mins(15),
         ..SimulatorSettings::default()
     })
     .await;
     let (service, id) = rig.serve_one().await;
     let run = service.start_run(&id).await;
-    for _ in 0..3 {
+    // Each leap is shorter than a token's life, for it may fall into the middle of a call.
+    for _ in 0..6 {
         service.in_phase(&run, "waiting_for_report").await;
-        rig.clock.advance(Duration::from_mins(16));
+        rig.clock.advance(Duration::from_mins(6));
     }
     let run = service.end_of(&run).await;
     assert_eq!(
