@@ -104,7 +104,8 @@ impl World {
 /// Addresses with a hundred labels each in three records, of which Fusion takes a hundred in one call: three calls and a bit.
 const ADDRESSES: usize = 330;
 
-async fn pushing() -> Held {
+/// The first batch is answered; the others are held.
+async fn pushing(hold_calls: fn(&World, &str, u32)) -> Held {
     let world = World::new(Duration::ZERO).await;
     let mut report = "Name,Severity,AssetID,IpAddresses\n".to_owned();
     for at in 0..ADDRESSES {
@@ -114,7 +115,7 @@ async fn pushing() -> Held {
         }
     }
     world.simulator.serve_csv(report);
-    world.hold("fusion.put", 1);
+    hold_calls(&world, "fusion.put", 1);
     let held = Held::begin(world, "pushing").await;
     let first_is_settled = || held.world.run(&held.program, &held.run)["progress"]["rows"] != 0;
     until("the answer to the first batch", first_is_settled).await;
@@ -152,12 +153,29 @@ fn assert_sent_once(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_it_pushes_it_sends_the_rest() {
-    assert_sent_once(&pushing().await.cut_off(End::Killed).await);
+    assert_sent_once(&pushing(World::hold).await.cut_off(End::Killed).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ended_while_it_pushes_it_sends_the_rest() {
-    assert_sent_once(&pushing().await.cut_off(End::Asked).await);
+async fn ended_while_it_pushes_to_a_silent_fusion_it_ends_in_time_and_sends_the_rest() {
+    assert_sent_once(&pushing(World::hold).await.cut_off(End::Asked).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_while_it_pushes_it_hears_the_answers_under_way() {
+    let Held { world, program, run } = pushing(World::hold_until_release).await;
+    program.signal("TERM");
+    until("the end to begin", || !program.listens()).await;
+    world.release();
+    program.stop();
+    assert_eq!(world.simulator.labels().len(), ADDRESSES * 3);
+
+    let program = world.serve();
+    let run = world.end_of(&program, &run).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    program.stop();
+    world.assert_in_step();
+    assert_sent_once(&world);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

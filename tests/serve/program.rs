@@ -215,6 +215,11 @@ impl Program {
         answer["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
+    /// Whether it still takes connections.
+    pub(crate) fn listens(&self) -> bool {
+        TcpStream::connect(&self.address).is_ok()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         // The shell has `kill` built in, and a standard library that sends signals there is not.
         let kill = format!("kill -{name} {}", self.child.id());

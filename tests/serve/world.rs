@@ -100,9 +100,19 @@ impl World {
         assert_eq!(run["state"], "succeeded", "{run:#}");
     }
 
-    /// Holds every call of an operation from now on, but for the first `after`.
+    /// Holds every call of an operation from now on, but for the first `after`; for good, since nothing lets the time pass.
     pub(crate) fn hold(&self, operation: &str, after: u32) {
-        let fault = Fault::new(operation, Effect::Slow { seconds: 86_400 });
+        self.hold_for(Duration::from_hours(24), operation, after);
+    }
+
+    /// The same until the release.
+    pub(crate) fn hold_until_release(&self, operation: &str, after: u32) {
+        self.hold_for(REPORT_TIME, operation, after);
+    }
+
+    fn hold_for(&self, time: Duration, operation: &str, after: u32) {
+        let seconds = time.as_secs();
+        let fault = Fault::new(operation, Effect::Slow { seconds });
         self.simulator.inject(fault.after(after).times(u32::MAX));
     }
 
