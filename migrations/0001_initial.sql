@@ -113,6 +113,7 @@ CREATE TABLE ledger (
     context         TEXT    NOT NULL CHECK (context IN ('cve', 'cvss_rating', 'cvss_score', 'vuln_count')),
     acknowledged    TEXT    CHECK (acknowledged <> ''),        -- a label a line
     sent            TEXT,                                      -- likewise; '' is a removal
+    doubted_before  INTEGER NOT NULL DEFAULT 0 CHECK (doubted_before IN (0, 1)), -- when it was sent, it was in doubt already
     run_id          TEXT    NOT NULL,                          -- the last run that sent it
     acknowledged_at INTEGER,
     PRIMARY KEY (account, ip, context),

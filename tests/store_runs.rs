@@ -441,3 +441,39 @@ async fn a_plan_of_many_pages_is_whole_also_where_one_address_fills_several() {
     );
     assert_eq!(plan(&store, id, account).await, []);
 }
+
+#[tokio::test]
+async fn facts_of_a_deleted_integration_do_not_come_into_force() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    let told = entry(AuditAction::Delete, id);
+    let deleted = store.delete_integration(id, None, &told, at(2));
+    deleted.await.unwrap();
+    let set = stage(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(3)).await;
+    let planned = store
+        .plan_facts(&mut run, set, &Counts::default(), 0, at(3))
+        .await;
+    assert!(matches!(planned, Err(StoreError::RunEnding(_))), "{planned:?}");
+    let other = create(&store, "wiz2").await;
+    assert_eq!(plan(&store, other, account).await, []);
+}
+
+#[tokio::test]
+async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
+    let (store, account, _folder) = store().await;
+    let (older, newer) = (create(&store, "older").await, create(&store, "newer").await);
+    for (id, from) in [(older, 1), (newer, 10)] {
+        let mut run = claim(&store, id, false, at(from)).await;
+        bring_into_force(&store, &mut run, &[asset("x", &["10.0.0.1"], 1)], at(from + 1)).await;
+        let changes = plan(&store, id, account).await;
+        push(&store, &run, account, &changes, at(from + 2)).await;
+        finish(&store, &run, at(from + 3)).await;
+    }
+    let view = store.fact_view(older, None).await.unwrap();
+    let told = entry(AuditAction::Delete, newer);
+    let deleted = store.delete_integration(newer, None, &told, at(20));
+    deleted.await.unwrap();
+    let page = store.plan_page(&view, Some(account), None, None).await;
+    assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
+}

@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The run under way was told to end, so that no start can join it.
     #[error("the run {0} is coming to its end")]
     RunEnding(RunId),
+    /// The facts in force changed while a plan was read from them.
+    #[error("the facts in force changed meanwhile")]
+    FactsChanged,
     /// A sealed value cannot be opened.
     #[error("a sealed value cannot be opened with the keys at hand")]
     Seal(#[from] super::KeyringError),

@@ -163,6 +163,10 @@ impl Store {
         let integration = run.record.integration.to_string();
         let mut tx = self.write().await?;
         let orders = touch(&mut tx, run, now).await?;
+        if orders.cancel.is_some() {
+            // The integration may be gone already: its facts must not come into force after it.
+            return Err(StoreError::RunEnding(run.id()));
+        }
         let state = if orders.dry_run { "dry" } else { "in_force" };
         // Before the other, so that the index of one set in force is never hurt.
         sqlx::query(

@@ -74,7 +74,10 @@ impl Store {
                 row.push_bind(record.labels.as_lines())
                     .push_bind(run.id().to_string());
             });
-            sql.push(" ON CONFLICT (account, ip, context) DO UPDATE SET sent = excluded.sent, run_id = excluded.run_id");
+            sql.push(
+                " ON CONFLICT (account, ip, context) DO UPDATE SET doubted_before = sent IS NOT NULL, \
+                 sent = excluded.sent, run_id = excluded.run_id",
+            );
             sql.build().execute(&mut *tx).await?;
         }
         tx.commit().await?;
@@ -95,7 +98,9 @@ impl Store {
         let mut tx = self.write().await?;
         touch(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
-            let mut sql = QueryBuilder::<Sqlite>::new("UPDATE ledger SET sent = '', run_id = ");
+            let mut sql = QueryBuilder::<Sqlite>::new(
+                "UPDATE ledger SET doubted_before = sent IS NOT NULL, sent = '', run_id = ",
+            );
             sql.push_bind(run.id().to_string());
             push_pairs(&mut sql, account, chunk);
             sql.build().execute(&mut *tx).await?;
@@ -134,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    /// Settles pairs that Fusion refused: they hold what they held before.
+    /// Settles pairs that Fusion refused: they hold what they held before. Where that was in doubt, it still is.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
@@ -151,12 +156,13 @@ impl Store {
             let mut unknown = QueryBuilder::<Sqlite>::new("DELETE FROM ledger");
             push_pairs(&mut unknown, account, chunk);
             unknown
-                .push(" AND acknowledged IS NULL")
+                .push(" AND acknowledged IS NULL AND doubted_before = 0")
                 .build()
                 .execute(&mut *tx)
                 .await?;
             let mut known = QueryBuilder::<Sqlite>::new("UPDATE ledger SET sent = NULL");
             push_pairs(&mut known, account, chunk);
+            known.push(" AND doubted_before = 0");
             known.build().execute(&mut *tx).await?;
         }
         tx.commit().await?;

@@ -104,6 +104,7 @@ impl Store {
         confirmed_by: Option<RunId>,
     ) -> Result<PlanPage, StoreError> {
         let mut tx = self.read().await?;
+        view.check(&mut tx).await?;
         let mut limit = PAGE_ROWS;
         loop {
             let mut page = PlanPage::default();
@@ -131,6 +132,22 @@ impl Store {
             page.carriers.sort_by_key(|carrier| carrier.ip);
             return Ok(page);
         }
+    }
+}
+
+impl FactView {
+    /// Checks that its sets are still what labels follow from: an integration may have been deleted since it was made.
+    async fn check(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
+        for set in &self.sets {
+            let state: Option<String> = sqlx::query_scalar("SELECT state FROM fact_sets WHERE id = $1")
+                .bind(set.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if state.is_none_or(|state| state == "stale") {
+                return Err(StoreError::FactsChanged);
+            }
+        }
+        Ok(())
     }
 }
 

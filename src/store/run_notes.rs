@@ -31,6 +31,21 @@ impl Store {
         Ok(orders)
     }
 
+    /// Makes a run dry for want of a Fusion account, whatever a start that joined it asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn make_dry(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        sqlx::query("UPDATE runs SET dry_run = 1 WHERE id = $1")
+            .bind(run.id().to_string())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Remembers what need not be done again.
     ///
     /// # Errors

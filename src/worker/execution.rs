@@ -157,8 +157,8 @@ impl Execution {
         if fruitless >= MAX_FRUITLESS {
             return self.end(RunState::Failed, Some(exhausted(failure))).await;
         }
-        let pause =
-            retry_after.map_or_else(|| pause_after(fruitless), |asked| asked.min(LONGEST_RETRY_AFTER));
+        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let pause = asked.max(pause_after(fruitless));
         self.give_back(Some(failure), (self.now() + pause).min(self.deadline()))
             .await
     }

@@ -52,6 +52,10 @@ impl From<StoreError> for Interruption {
                      secret again.",
                 ))
             }
+            StoreError::FactsChanged => Self::from(Failure::passing(
+                FailureKind::Internal,
+                "Another integration was deleted while the plan was made. The plan is made anew.",
+            )),
             error => {
                 log(&error);
                 Self::from(Failure::passing(

@@ -109,7 +109,9 @@ impl Attempt {
             "Fusion refused {} of the records that were sent; the first is {pair}: {reason}",
             tally.rejected
         );
-        if tally.settled == 0 && tally.failed.is_none() {
+        // Nothing of this account's labels is taken, now or before.
+        let takes_nothing = tally.settled == 0 && self.run.record.counts.unchanged == 0;
+        if takes_nothing && tally.failed.is_none() {
             return Err(Failure::permanent(FailureKind::FusionRejected, refused).into());
         }
         self.warn(&Warning::new("records_rejected", refused)).await

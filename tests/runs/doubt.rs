@@ -3,7 +3,7 @@
 use serde_json::json;
 use wiz_context::simulator::{Effect, Fault};
 
-use crate::rig::{Rig, report};
+use crate::rig::{Rig, ip, report};
 
 const ONE: (&str, &str, &str, &str) = ("CVE-2024-0001", "vm-1", "10.0.0.1", "High");
 const TWO: (&str, &str, &str, &str) = ("CVE-2024-0002", "vm-2", "10.0.0.2", "High");
@@ -69,5 +69,24 @@ async fn another_integration_looks_after_the_doubts_of_one_that_failed() {
     rig.simulator.serve_csv(report(&[TWO]));
     service.succeed(&two).await;
     rig.simulator.serve_csv(report(&[ONE, TWO]));
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_settle_what_an_earlier_lost_answer_left_in_doubt() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[ONE, TWO]));
+    let (service, id) = rig.serve_one().await;
+    rig.simulator.inject(lost("fusion.put"));
+    assert_eq!(service.run(&id).await["state"], "failed");
+    rig.simulator.clear_faults();
+    let ip = ip("10.0.0.1");
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::RejectRecords { ip }).times(1000));
+    service.succeed(&id).await;
+
+    rig.simulator.clear_faults();
+    rig.simulator.serve_csv(report(&[TWO]));
+    service.succeed(&id).await;
     rig.assert_in_step();
 }

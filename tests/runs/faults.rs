@@ -209,3 +209,41 @@ async fn a_push_of_which_fusion_takes_nothing_fails() {
         (&json!(1), &json!(3))
     );
 }
+
+#[tokio::test]
+async fn a_record_that_is_refused_each_time_fails_no_run_in_which_all_others_are_right() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[
+        ("CVE-2024-0001", "vm-1", "10.0.0.1", "High"),
+        ("CVE-2024-0002", "vm-2", "10.0.0.2", "High"),
+    ]));
+    let ip = ip("10.0.0.1");
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::RejectRecords { ip }).times(1000));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    let run = service.succeed(&id).await;
+    assert_eq!(
+        (&run["counts"]["rejected"], &run["counts"]["unchanged"]),
+        (&json!(3), &json!(3)),
+        "{run:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_retry_after_of_nothing_spends_no_attempts_in_a_moment() {
+    let rig = Rig::new().await;
+    let slow_down = StatusFault {
+        status: 429,
+        retry_after_s: Some(0),
+        ..StatusFault::default()
+    };
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::Status(slow_down)).times(4));
+    let (service, id) = rig.serve_one().await;
+    let began = rig.clock.now();
+    service.succeed(&id).await;
+    // 2, 4, 8 and 16 seconds, of which jitter leaves half at least
+    assert!(rig.clock.now().since(began) >= Duration::from_secs(15));
+    rig.assert_in_step();
+}

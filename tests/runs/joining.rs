@@ -204,3 +204,21 @@ async fn a_push_that_is_told_to_end_hears_the_answers_that_are_under_way() {
     let told = told["data"].as_array().unwrap().len();
     assert_eq!((told, held.len()), (3, 3), "the ledger knows what Fusion holds");
 }
+
+#[tokio::test]
+async fn a_run_without_a_fusion_account_stays_dry_whoever_joins_it() {
+    let mut rig = slow_rig().await;
+    rig.config.fusion = None;
+    let (service, id) = rig.serve_one().await;
+    let run = service.start_run(&id).await;
+    service.in_phase(&run, "waiting_for_report").await;
+    assert_eq!(service.start_run(&id).await, run);
+    rig.clock.advance(Duration::from_hours(1));
+    let run = service.end_of(&run).await;
+    assert_eq!(
+        (&run["state"], &run["dry_run"]),
+        (&json!("succeeded"), &json!(true)),
+        "{run:#}"
+    );
+    assert_eq!(service.status_of(&id).await["pairs"], 0, "no facts are in force");
+}
