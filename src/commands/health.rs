@@ -24,7 +24,7 @@ told by /readyz.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct HealthArgs {
-    /// Where the service listens, written as for `serve`; 0.0.0.0 and [::] are asked at this machine's own address
+    /// Where the service listens, written as for `serve`; where that is all addresses, this machine's own one is asked
     #[arg(
         long,
         env = "WIZ_CONTEXT_LISTEN",
