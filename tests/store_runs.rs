@@ -12,8 +12,8 @@ use wiz_context::domain::{
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, ClaimedRun, Ending, FactSetId, Keyring,
-    LedgerQuery, NewIntegration, RunStart, Store, StoreError,
+    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Ending, FactSetId,
+    Keyring, LedgerQuery, NewIntegration, RunStart, Store, StoreError,
 };
 use wiz_context::worker::wanted_records;
 
@@ -117,7 +117,7 @@ async fn stage(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: 
 async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) {
     let set = stage(store, run, assets, now).await;
     store
-        .plan_facts(run, set, &Counts::default(), 0, now)
+        .plan_facts(run, set, &Counts::default(), 0, true, now)
         .await
         .unwrap();
 }
@@ -353,7 +353,7 @@ async fn a_dry_run_keeps_its_facts_apart_from_those_in_force() {
     let set = stage(&store, &mut dry, &[asset("a", &["10.0.0.7"], 9)], at(6)).await;
     assert!(
         store
-            .plan_facts(&mut dry, set, &Counts::default(), 1, at(7))
+            .plan_facts(&mut dry, set, &Counts::default(), 1, true, at(7))
             .await
             .unwrap()
             .dry_run
@@ -447,12 +447,12 @@ async fn facts_of_a_deleted_integration_do_not_come_into_force() {
     let (store, account, _folder) = store().await;
     let id = create(&store, "wiz1").await;
     let mut run = claim(&store, id, false, at(1)).await;
+    let set = stage(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(1)).await;
     let told = entry(AuditAction::Delete, id);
     let deleted = store.delete_integration(id, None, &told, at(2));
     deleted.await.unwrap();
-    let set = stage(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(3)).await;
     let planned = store
-        .plan_facts(&mut run, set, &Counts::default(), 0, at(3))
+        .plan_facts(&mut run, set, &Counts::default(), 0, true, at(3))
         .await;
     assert!(matches!(planned, Err(StoreError::RunEnding(_))), "{planned:?}");
     let other = create(&store, "wiz2").await;
@@ -476,4 +476,65 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
     deleted.await.unwrap();
     let page = store.plan_page(&view, Some(account), None, None).await;
     assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
+}
+
+#[tokio::test]
+async fn an_owner_hears_the_order_to_end_from_its_next_write_and_may_still_settle() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(
+        &store,
+        &mut run,
+        &[asset("a", &["10.0.0.1", "10.0.0.2"], 1)],
+        at(2),
+    )
+    .await;
+    let changes = plan(&store, id, account).await;
+    let (sent, not_sent) = puts(&changes)
+        .into_iter()
+        .partition::<Vec<_>, _>(|put| put.pair == changes[0].pair());
+    store.doubt_puts(&run, account, &sent, at(3)).await.unwrap();
+    let order = CancelOrder::by(&Actor::scheduler(), "asked for");
+    store.cancel_run(run.id(), &order, at(4)).await.unwrap();
+    for heard in [
+        store.doubt_puts(&run, account, &not_sent, at(5)).await,
+        store.doubt_deletes(&run, account, &[sent[0].pair], at(5)).await,
+        store.save_checkpoint(&run, at(5)).await,
+        store.save_report(&run, None, at(5)).await,
+    ] {
+        assert!(matches!(heard, Err(StoreError::RunEnding(_))), "{heard:?}");
+    }
+    store.settle(&run, account, &[sent[0].pair], at(6)).await.unwrap();
+    assert_eq!(labels(&store, id, account).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wanted_labels_can_be_read_while_another_integration_plans() {
+    let (store, _, _folder) = store().await;
+    let (reading, planning) = (create(&store, "reading").await, create(&store, "planning").await);
+    let assets: Vec<_> = (0..200)
+        .map(|number| asset(&format!("{number:03}"), &[&format!("10.0.0.{number}")], 1))
+        .collect();
+    let others = [asset("other", &["10.0.0.1", "10.0.0.2"], 1)];
+    let mut run = claim(&store, reading, false, at(1)).await;
+    bring_into_force(&store, &mut run, &assets, at(2)).await;
+    finish(&store, &run, at(3)).await;
+    let reads = async {
+        for _ in 0..150 {
+            let records = wanted_records(&store, reading, None, 1000).await.unwrap();
+            assert!(records.len() >= assets.len());
+        }
+    };
+    let plans = async {
+        for time in (10..).step_by(10) {
+            let mut run = claim(&store, planning, false, at(time)).await;
+            bring_into_force(&store, &mut run, &others, at(time + 1)).await;
+            finish(&store, &run, at(time + 2)).await;
+        }
+    };
+    tokio::select! {
+        () = reads => {}
+        () = plans => {}
+    }
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::queue::{note_advance, note_real_start, touch, write_checkpoint};
+use super::queue::{note_advance, note_real_start, write_checkpoint, write_on};
 use super::run_notes::write_counts;
 use super::{ClaimedRun, Orders, Store, StoreError};
 use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
@@ -43,7 +43,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<StagingFacts, StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         sqlx::query(
             "UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')",
         )
@@ -80,7 +80,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         for chunk in assets.chunks(ROWS_PER_STATEMENT) {
             let mut sql = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO facts (fact_set, asset_no, asset_key, name, findings, score, rating, cves) ",
@@ -125,7 +125,7 @@ impl Store {
         staging.addresses.sort_unstable();
         let addresses = distinct(&staging.addresses);
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         for chunk in staging.addresses.chunks(ROWS_PER_STATEMENT) {
             let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO fact_addresses (fact_set, ip, asset_no) ");
             sql.push_values(chunk, |mut row, (ip, number)| {
@@ -158,15 +158,18 @@ impl Store {
         set: FactSetId,
         counts: &Counts,
         pairs: u64,
+        has_account: bool,
         now: Timestamp,
     ) -> Result<Orders, StoreError> {
         let integration = run.record.integration.to_string();
         let mut tx = self.write().await?;
-        let orders = touch(&mut tx, run, now).await?;
-        if orders.cancel.is_some() {
-            // The integration may be gone already: its facts must not come into force after it.
-            return Err(StoreError::RunEnding(run.id()));
-        }
+        // A start that joined may have asked for more than can be done without a Fusion account.
+        sqlx::query("UPDATE runs SET dry_run = max(dry_run, $2) WHERE id = $1")
+            .bind(run.id().to_string())
+            .bind(!has_account)
+            .execute(&mut *tx)
+            .await?;
+        let orders = write_on(&mut tx, run, now).await?;
         let state = if orders.dry_run { "dry" } else { "in_force" };
         // Before the other, so that the index of one set in force is never hurt.
         sqlx::query(

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::queue::touch;
+use super::queue::write_on;
 use super::seal::Sealed;
 use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, ledger, runs};
 use crate::domain::{
@@ -297,7 +297,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         let updated = sqlx::query("UPDATE integrations SET report_id = $2, report_asked = $3 WHERE id = $1")
             .bind(run.record.integration.to_string())
             .bind(report.map(|report| report.id.as_str()))

@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
-use super::queue::{note_advance, touch};
+use super::queue::{note_advance, touch, write_on};
 use super::{ClaimedRun, Store, StoreError};
 use crate::domain::{
     Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, RunId, Timestamp,
@@ -63,7 +63,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         for chunk in records.chunks(ROWS_PER_STATEMENT) {
             let mut sql =
                 QueryBuilder::<Sqlite>::new("INSERT INTO ledger (account, ip, context, sent, run_id) ");
@@ -96,7 +96,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             let mut sql = QueryBuilder::<Sqlite>::new(
                 "UPDATE ledger SET doubted_before = sent IS NOT NULL, sent = '', run_id = ",
@@ -245,24 +245,24 @@ pub(super) async fn read_range(
         .transpose()
 }
 
+/// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
+/// would be read for each pair.
+const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
+         AND s.integration_id = $1 AND s.state = 'in_force') \
+     AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
+         WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no AND s.state = 'in_force' AND s.integration_id <> $1 \
+         AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
+             WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)";
+
 /// Takes the pairs out of the ledger, in all accounts, that only this integration wants.
 pub(super) async fn forget_integration(
     tx: &mut SqliteConnection,
     id: IntegrationId,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "DELETE FROM ledger WHERE ip IN (SELECT a.ip FROM fact_addresses a JOIN fact_sets s ON s.id = a.fact_set \
-             WHERE s.integration_id = $1 AND s.state = 'in_force') \
-         AND NOT EXISTS (SELECT 1 FROM fact_addresses a \
-             JOIN fact_sets s ON s.id = a.fact_set \
-             JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
-             WHERE a.ip = ledger.ip AND s.state = 'in_force' AND s.integration_id <> $1 \
-             AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
-                 WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)",
-    )
-    .bind(id.to_string())
-    .execute(tx)
-    .await?;
+    sqlx::query(FORGET_INTEGRATION)
+        .bind(id.to_string())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -289,4 +289,31 @@ fn entry(row: &SqliteRow, unconfirmed: bool) -> Result<LedgerEntry, StoreError> 
         acknowledged: acknowledged.map_err(|_| StoreError::corrupt("ledger.acknowledged"))?,
         in_doubt: sent.is_some() || unconfirmed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Keyring;
+
+    #[tokio::test]
+    async fn forgetting_an_integration_looks_facts_up_and_does_not_read_them_all_for_each_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
+        let keyring = Keyring::read(&Keyring::generate()).unwrap();
+        let store = Store::open(&url, keyring).await.unwrap();
+        let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {FORGET_INTEGRATION}"));
+        let rows = sqlx::query(explained)
+            .bind("id")
+            .fetch_all(&store.readers)
+            .await
+            .unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let scans = steps
+            .iter()
+            .filter(|step| step.starts_with("SCAN ") && *step != "SCAN ledger");
+        // The few sets of facts may be read as a whole.
+        let of_facts: Vec<_> = scans.filter(|step| !step.starts_with("SCAN s")).collect();
+        assert!(of_facts.is_empty(), "{steps:#?}");
+    }
 }

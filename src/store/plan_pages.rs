@@ -64,7 +64,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = sqlx::query(
             "SELECT id, integration_id = $1 AS own FROM fact_sets \
-             WHERE id = $2 OR (state = 'in_force' AND NOT (integration_id = $1 AND $2 IS NOT NULL)) \
+             WHERE (id = $2 AND state <> 'stale') OR (state = 'in_force' AND NOT (integration_id = $1 AND $2 IS NOT NULL)) \
              ORDER BY report_run_at DESC, id DESC",
         )
         .bind(integration.to_string())

@@ -320,7 +320,22 @@ impl ClaimedRun {
     }
 }
 
-/// Extends the lease of a run that is still its owner's; every write of an owner begins so.
+/// Begins a write of an owner that brings its run further: [`StoreError::RunEnding`] once the run was told to end, for what
+/// it works on may have changed or be gone.
+pub(super) async fn write_on(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    now: Timestamp,
+) -> Result<Orders, StoreError> {
+    let orders = touch(tx, run, now).await?;
+    match orders.cancel {
+        Some(_) => Err(StoreError::RunEnding(run.id())),
+        None => Ok(orders),
+    }
+}
+
+/// Extends the lease of a run that is still its owner's; every write of an owner begins so, those that bring it further by
+/// [`write_on`].
 pub(super) async fn touch(
     tx: &mut SqliteConnection,
     run: &ClaimedRun,

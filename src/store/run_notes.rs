@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::queue::{touch, write_checkpoint};
+use super::queue::{touch, write_checkpoint, write_on};
 use super::runs::{json, json_text};
 use super::{ClaimedRun, Orders, Store, StoreError};
 use crate::domain::{Certificate, Counts, Phase, Progress, Skipped, Timestamp, Warning};
@@ -20,7 +20,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Orders, StoreError> {
         let mut tx = self.write().await?;
-        let orders = touch(&mut tx, run, now).await?;
+        let orders = write_on(&mut tx, run, now).await?;
         sqlx::query("UPDATE runs SET phase = $2, progress = $3 WHERE id = $1")
             .bind(run.id().to_string())
             .bind(phase.as_str())
@@ -31,28 +31,13 @@ impl Store {
         Ok(orders)
     }
 
-    /// Makes a run dry for want of a Fusion account, whatever a start that joined it asked for.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn make_dry(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET dry_run = 1 WHERE id = $1")
-            .bind(run.id().to_string())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Remembers what need not be done again.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
     pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         write_checkpoint(&mut tx, run).await?;
         tx.commit().await?;
         Ok(())
@@ -71,7 +56,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        touch(&mut tx, run, now).await?;
+        write_on(&mut tx, run, now).await?;
         sqlx::query("UPDATE runs SET certificate = $2, skipped = $3, counts = $4 WHERE id = $1")
             .bind(run.id().to_string())
             .bind(json_text(certificate))
@@ -109,7 +94,8 @@ impl Store {
         Ok(())
     }
 
-    /// Counts pairs that Fusion refused.
+    /// Notes how many pairs Fusion refused in the push. An attempt that goes on with it meets them again, so its number is
+    /// the run's.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
@@ -123,7 +109,7 @@ impl Store {
         touch(&mut tx, run, now).await?;
         let row = sqlx::query("SELECT counts FROM runs WHERE id = $1").bind(run.id().to_string());
         let mut counts: Counts = json(&row.fetch_one(&mut *tx).await?, "counts")?;
-        counts.rejected += rejected;
+        counts.rejected = rejected;
         write_counts(&mut tx, run, &counts).await?;
         tx.commit().await?;
         Ok(())

@@ -54,7 +54,7 @@ impl Outcome {
     fn of(done: std::thread::Result<Result<Option<RunRecord>, Interruption>>) -> Self {
         match done {
             Ok(Ok(Some(record))) => Self::Ended(Box::new(record)),
-            Ok(Ok(None)) => Self::ToldToEnd,
+            Ok(Ok(None) | Err(Interruption::ToldToEnd)) => Self::ToldToEnd,
             Ok(Err(interruption)) => Self::Interrupted(interruption),
             Err(_) => Self::Interrupted(broke_down().into()),
         }
@@ -136,7 +136,9 @@ impl Execution {
                 tracing::info!("the service stops; the run goes on when it starts again");
                 return self.give_back(None, self.now()).await;
             }
-            Outcome::ToldToEnd => return self.end(RunState::Cancelled, None).await,
+            Outcome::ToldToEnd | Outcome::Interrupted(Interruption::ToldToEnd) => {
+                return self.end(RunState::Cancelled, None).await;
+            }
             Outcome::OutOfTime => return self.end(RunState::Failed, Some(self.out_of_time())).await,
             Outcome::Interrupted(Interruption::Failed(failure, retry_after)) => (failure, retry_after),
         };

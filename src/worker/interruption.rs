@@ -17,6 +17,8 @@ pub(super) enum Interruption {
     LeaseLost,
     /// The work was to stop.
     Stopped,
+    /// The run was told to end.
+    ToldToEnd,
 }
 
 impl From<Failure> for Interruption {
@@ -43,6 +45,7 @@ impl From<StoreError> for Interruption {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::LeaseLost => Self::LeaseLost,
+            StoreError::RunEnding(_) => Self::ToldToEnd,
             StoreError::Seal(error) => {
                 log(&error);
                 Self::from(Failure::permanent(

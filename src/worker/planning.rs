@@ -89,11 +89,9 @@ impl Attempt {
             });
         }
         let (store, now) = (self.workers.store.clone(), self.now());
-        if self.workers.fusion.is_none() {
-            // A start that joined may have asked for more than can be done.
-            store.make_dry(&self.run, now).await?;
-        }
-        self.orders = store.plan_facts(&mut self.run, set, &counts, pairs, now).await?;
+        let has_account = self.workers.fusion.is_some();
+        let planned = store.plan_facts(&mut self.run, set, &counts, pairs, has_account, now);
+        self.orders = planned.await?;
         self.run.record.counts = counts;
         self.advanced = true;
         tracing::info!(

@@ -84,19 +84,25 @@ impl Attempt {
             if pace.is_due() {
                 let left_s = pace.seconds_left(tally.settled, plan.left);
                 let progress = pushed(done + tally.settled, plan.steps, left_s);
-                self.show(Phase::Pushing, progress).await?;
+                if let Err(error) = self.show(Phase::Pushing, progress).await {
+                    tally.failed.get_or_insert(error);
+                }
             }
         }
         self.advanced |= tally.settled > 0;
-        self.show(Phase::Pushing, pushed(done + tally.settled, plan.steps, None))
-            .await?;
+        let (store, now) = (&self.workers.store, self.now());
+        store.count_rejected(&self.run, tally.rejected, now).await?;
         tracing::info!(settled = tally.settled, rejected = tally.rejected, "pushed");
-        self.report_refusals(&tally).await?;
-        tally.failed.map_or(Ok(()), Err)
+        self.report_refusals(&tally, done).await?;
+        if let Some(failed) = tally.failed {
+            return Err(failed);
+        }
+        self.show(Phase::Pushing, pushed(done + tally.settled, plan.steps, None))
+            .await
     }
 
-    /// Tells of records that Fusion refused. When it took none, that is the run's failure.
-    async fn report_refusals(&self, tally: &Tally) -> Result<(), Interruption> {
+    /// Tells of records that Fusion refused. When it took none, now or in the `done` steps before, that is the run's failure.
+    async fn report_refusals(&self, tally: &Tally, done: u64) -> Result<(), Interruption> {
         if tally.count_differs {
             let message = "Fusion acknowledged batches with another count than was sent. A run with ?full=true sends all \
                            labels again.";
@@ -109,8 +115,8 @@ impl Attempt {
             "Fusion refused {} of the records that were sent; the first is {pair}: {reason}",
             tally.rejected
         );
-        // Nothing of this account's labels is taken, now or before.
-        let takes_nothing = tally.settled == 0 && self.run.record.counts.unchanged == 0;
+        let unchanged = self.run.record.counts.unchanged;
+        let takes_nothing = tally.settled + done + unchanged == 0;
         if takes_nothing && tally.failed.is_none() {
             return Err(Failure::permanent(FailureKind::FusionRejected, refused).into());
         }
@@ -198,7 +204,6 @@ impl Sending {
         if rejected > 0 {
             let pairs: Vec<_> = outcome.rejected.iter().map(|(pair, _)| *pair).collect();
             store.settle_refused(&self.run, account, &pairs, now).await?;
-            store.count_rejected(&self.run, rejected, now).await?;
         }
         Ok(Tally {
             settled: outcome.acknowledged.len() as u64,

@@ -27,6 +27,10 @@ pub(super) async fn work_off(workers: Workers, shutdown: Shutdown) {
     if let Err(error) = workers.store.release_all_runs(workers.clock.now()).await {
         log(&error);
     }
+    // What a run left that was cancelled between two attempts.
+    if let Err(error) = workers.store.sweep_facts().await {
+        log(&error);
+    }
     while let Some(slot) = stopping
         .run_until_cancelled(Arc::clone(&slots).acquire_owned())
         .await

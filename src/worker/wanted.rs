@@ -26,11 +26,18 @@ pub async fn wanted_records(
     own: Option<FactSetId>,
     limit: usize,
 ) -> Result<Vec<LabelRecord>, StoreError> {
-    let view = store.fact_view(integration, own).await?;
+    let mut view = store.fact_view(integration, own).await?;
     let mut records = Vec::new();
     let mut start = None;
     loop {
-        let page = store.plan_page(&view, None, start, None).await?;
+        let page = match store.plan_page(&view, None, start, None).await {
+            // Another run planned meanwhile: from here on by what is in force now.
+            Err(StoreError::FactsChanged) => {
+                view = store.fact_view(integration, own).await?;
+                continue;
+            }
+            page => page?,
+        };
         for wanted in wanted_addresses(&page.carriers).filter(|wanted| wanted.own) {
             records.extend(label_records(wanted.address.ip, &wanted.address.facts));
         }

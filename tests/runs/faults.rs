@@ -247,3 +247,26 @@ async fn a_retry_after_of_nothing_spends_no_attempts_in_a_moment() {
     assert!(rig.clock.now().since(began) >= Duration::from_secs(15));
     rig.assert_in_step();
 }
+
+#[tokio::test]
+async fn an_attempt_with_only_refused_records_left_does_not_fail_a_run_that_settled_others() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[
+        ("CVE-2024-0001", "vm-1", "10.0.0.1", "High"),
+        ("CVE-2024-0002", "vm-2", "10.0.0.2", "High"),
+    ]));
+    let ip = ip("10.0.0.1");
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::RejectRecords { ip }).times(1000));
+    // The batch, its halves and one record alone are answered; then Fusion is away for longer than a call is repeated.
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::status(503)).after(4).times(3));
+    let (service, id) = rig.serve_one().await;
+    let run = service.succeed(&id).await;
+    assert_eq!(
+        (&run["attempts"], &run["counts"]["rejected"]),
+        (&json!(2), &json!(3)),
+        "{run:#}"
+    );
+    assert_eq!(rig.simulator.labels().len(), 3);
+}
