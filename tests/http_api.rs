@@ -431,14 +431,13 @@ async fn without_a_key_only_the_health_calls_and_the_document_answer() {
             assert_eq!(refused.headers["www-authenticate"], "Bearer");
         }
     }
+    service
+        .call(Method::from_bytes(b"INVENTED").unwrap(), INTEGRATIONS, None)
+        .await;
     let metrics = service.call(Method::GET, "/metrics", None).await;
-    assert!(
-        metrics
-            .body
-            .as_str()
-            .unwrap()
-            .contains("wiz_context_integrations 0")
-    );
+    let metrics = metrics.body.as_str().unwrap();
+    assert!(metrics.contains("wiz_context_integrations 0"));
+    assert!(metrics.contains(r#"method="other""#) && !metrics.contains("INVENTED"));
 }
 
 #[tokio::test]

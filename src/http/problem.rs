@@ -193,6 +193,10 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::RunEnded(state) => Self::new(
+                ProblemName::RunEnded,
+                format!("The run has ended already, as `{}`.", state.as_str()),
+            ),
             StoreError::RunEnding(run) => Self::new(
                 ProblemName::RunUnderWay,
                 format!("The run {run} was told to end and is still ending. Try again in a moment."),

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Query};
-use super::problem::{Problem, ProblemBody, ProblemName};
+use super::problem::{Problem, ProblemBody};
 use super::run_calls::NoRecord;
 use super::state::AppState;
 use crate::domain::{IntegrationId, RunId, RunRecord};
@@ -104,16 +104,9 @@ pub(super) async fn cancel(
     query: Query,
 ) -> Result<Answer<RunEnvelope<Vec<NoRecord>>>, Problem> {
     query.done()?;
-    let before = app.store.run(id).await?;
-    if before.state.is_final() {
-        let detail = format!("The run has ended already, as `{}`.", before.state.as_str());
-        return Err(Problem::new(ProblemName::RunEnded, detail));
-    }
-    let run = app
-        .store
-        .cancel_run(id, &CancelOrder::by(&actor, "asked for"), app.clock.now())
-        .await?;
-    app.desk.cancel_work_of(run.integration);
+    let order = CancelOrder::by(&actor, "asked for");
+    let run = app.store.cancel_run(id, &order, app.clock.now()).await?;
+    app.desk.cancel_work(id);
     if run.state.is_final() {
         app.desk.run_ended(id);
         app.metrics.run_ended(&run);

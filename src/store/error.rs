@@ -1,6 +1,6 @@
 //! What can go wrong with the database.
 
-use crate::domain::RunId;
+use crate::domain::{RunId, RunState};
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The run under way was told to end, so that no start can join it.
     #[error("the run {0} is coming to its end")]
     RunEnding(RunId),
+    /// The run has ended already.
+    #[error("the run has ended already")]
+    RunEnded(RunState),
     /// The facts in force changed while a plan was read from them.
     #[error("the facts in force changed meanwhile")]
     FactsChanged,

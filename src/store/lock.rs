@@ -35,7 +35,9 @@ impl DatabaseLock {
     /// # Errors
     /// When another process holds it, or the lock file cannot be made.
     pub fn acquire(database: &Path) -> Result<Self, LockError> {
-        let mut path = database.as_os_str().to_owned();
+        // A link leads to the same file; one that is yet to be made has no other name.
+        let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+        let mut path = database.into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
         let opened = OpenOptions::new()
@@ -70,5 +72,15 @@ mod tests {
         ));
         drop(first);
         DatabaseLock::acquire(&database).unwrap();
+    }
+
+    #[test]
+    fn a_link_to_a_database_is_locked_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, link) = (folder.path().join("test.db"), folder.path().join("link.db"));
+        std::fs::write(&database, "").unwrap();
+        std::os::unix::fs::symlink(&database, &link).unwrap();
+        let _first = DatabaseLock::acquire(&database).unwrap();
+        assert!(matches!(DatabaseLock::acquire(&link), Err(LockError::Held(_))));
     }
 }

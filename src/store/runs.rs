@@ -116,7 +116,7 @@ impl Store {
     /// Orders an unfinished run to end. One that nobody works on ends at once.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], or when the database cannot.
+    /// [`StoreError::NotFound`], [`StoreError::RunEnded`], or when the database cannot.
     pub async fn cancel_run(
         &self,
         id: RunId,
@@ -125,9 +125,10 @@ impl Store {
     ) -> Result<RunRecord, StoreError> {
         let mut tx = self.write().await?;
         let before = record(&row_of(&mut tx, id).await?)?;
-        if !before.state.is_final() {
-            cancel_unfinished(&mut tx, before.integration, order, now).await?;
+        if before.state.is_final() {
+            return Err(StoreError::RunEnded(before.state));
         }
+        cancel_unfinished(&mut tx, before.integration, order, now).await?;
         let after = record(&row_of(&mut tx, id).await?)?;
         tx.commit().await?;
         Ok(after)

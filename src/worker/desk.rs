@@ -56,6 +56,13 @@ impl Desk {
         }
     }
 
+    /// Ends the work on a run, if there is any: its cancellation is in the store already.
+    pub fn cancel_work(&self, run: RunId) {
+        if let Some((_, token)) = self.lock().get(&run) {
+            token.cancel();
+        }
+    }
+
     /// Tells of each run that ends from now on.
     pub fn ended_runs(&self) -> broadcast::Receiver<RunId> {
         self.0.ended.subscribe()

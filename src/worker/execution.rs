@@ -137,7 +137,11 @@ impl Execution {
                 return self.give_back(None, self.now()).await;
             }
             Outcome::ToldToEnd | Outcome::Interrupted(Interruption::ToldToEnd) => {
-                return self.end(RunState::Cancelled, None).await;
+                // What ends a run is the order in the store; the desk only wakes for it.
+                return match self.orders().await?.cancel {
+                    Some(_) => self.end(RunState::Cancelled, None).await,
+                    None => self.give_back(None, self.now()).await,
+                };
             }
             Outcome::OutOfTime => return self.end(RunState::Failed, Some(self.out_of_time())).await,
             Outcome::Interrupted(Interruption::Failed(failure, retry_after)) => (failure, retry_after),
