@@ -14,7 +14,14 @@ use sqlx::{Sqlite, SqlitePool as Pool, Transaction};
 use super::{Keyring, StoreError};
 
 /// Every migration, in order. A test walks them; what is listed here is never edited again.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../../migrations/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../../migrations/0001_initial.sql")),
+    (
+        2,
+        "holds_and_plans",
+        include_str!("../../migrations/0002_holds_and_plans.sql"),
+    ),
+];
 
 /// The first SQLite without the bug that can corrupt a database when its WAL is reset, as `major * 10⁶ + minor * 10³ + patch`.
 const MIN_SQLITE: i64 = 3_051_003;
