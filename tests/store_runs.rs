@@ -147,7 +147,7 @@ async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> 
                     facts,
                 }
             });
-        changes.extend(compare(&wanted.collect::<Vec<_>>(), &page.ledger, false).changes);
+        changes.extend(compare(&wanted.collect::<Vec<_>>(), &page.ledger).changes);
         start = page.next;
         if start.is_none() {
             return changes;

@@ -102,6 +102,18 @@ words!(Trigger {
     Verify = "verify",
 });
 
+impl Trigger {
+    /// Whether its runs fetch a report.
+    pub const fn fetches_report(self) -> bool {
+        matches!(self, Self::Manual | Self::Create | Self::Schedule)
+    }
+
+    /// Whether a run of this trigger also does what a start by the other one asks for.
+    pub fn can_serve(self, other: Self) -> bool {
+        self == other || (self.fetches_report() && other.fetches_report())
+    }
+}
+
 /// What a run was asked for beside its integration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunFlags {

@@ -13,7 +13,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
-use super::{audit, auth, health, integrations, openapi, records, request_id, run_calls, runs};
+use super::{
+    approval, audit, auth, deletion, health, integrations, openapi, plan, records, request_id, run_calls,
+    runs,
+};
 
 /// The greatest body: a thousand times the largest that a call needs.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -41,7 +44,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
             integrations::read,
             integrations::replace,
             integrations::update,
-            integrations::delete
+            deletion::delete
         ))
         .routes(routes!(integrations::status))
         .routes(routes!(run_calls::start, run_calls::start_dry))
@@ -50,6 +53,8 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::list_of_integration))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
+        .routes(routes!(approval::approve))
+        .routes(routes!(plan::list))
         .routes(routes!(audit::search))
         .routes(routes!(audit::read))
         .routes(routes!(audit::list))

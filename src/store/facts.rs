@@ -6,10 +6,9 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::queue::{note_advance, note_real_start, write_checkpoint, write_on};
-use super::run_notes::write_counts;
-use super::{ClaimedRun, Orders, Store, StoreError};
-use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
+use super::queue::{note_advance, write_checkpoint, write_on};
+use super::{ClaimedRun, Store, StoreError};
+use crate::domain::{Address, AssetFacts, Rating, RunId, Score, Timestamp};
 
 /// Rows in one statement: past this a longer one gains nothing.
 pub(super) const ROWS_PER_STATEMENT: usize = 250;
@@ -135,6 +134,17 @@ impl Store {
             });
             sql.build().execute(&mut *tx).await?;
         }
+        // Since when each asset is there without a gap: as its record in force says, else since this report.
+        sqlx::query(
+            "UPDATE facts SET first_seen_at = coalesce(( \
+                 SELECT coalesce(f.first_seen_at, s.report_run_at) FROM fact_sets s JOIN facts f ON f.fact_set = s.id \
+                 WHERE s.integration_id = $2 AND s.state = 'in_force' AND f.asset_key = facts.asset_key), \
+             (SELECT report_run_at FROM fact_sets WHERE id = $1)) WHERE fact_set = $1",
+        )
+        .bind(staging.set.0)
+        .bind(run.record.integration.to_string())
+        .execute(&mut *tx)
+        .await?;
         sqlx::query("UPDATE fact_sets SET state = 'staged', addresses = $2 WHERE id = $1")
             .bind(staging.set.0)
             .bind(addresses)
@@ -145,60 +155,6 @@ impl Store {
         note_advance(&mut tx, run).await?;
         tx.commit().await?;
         Ok(staging.set)
-    }
-
-    /// Brings a set into force with the plan that follows from it, in one transaction, and remembers that in the run's
-    /// checkpoint. A run that is dry by now keeps its set apart instead: the answer's orders say so.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn plan_facts(
-        &self,
-        run: &mut ClaimedRun,
-        set: FactSetId,
-        counts: &Counts,
-        pairs: u64,
-        has_account: bool,
-        now: Timestamp,
-    ) -> Result<Orders, StoreError> {
-        let integration = run.record.integration.to_string();
-        let mut tx = self.write().await?;
-        // A start that joined may have asked for more than can be done without a Fusion account.
-        sqlx::query("UPDATE runs SET dry_run = max(dry_run, $2) WHERE id = $1")
-            .bind(run.id().to_string())
-            .bind(!has_account)
-            .execute(&mut *tx)
-            .await?;
-        let orders = write_on(&mut tx, run, now).await?;
-        let state = if orders.dry_run { "dry" } else { "in_force" };
-        // Before the other, so that the index of one set in force is never hurt.
-        sqlx::query(
-            "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = $2 AND id <> $3",
-        )
-        .bind(&integration)
-        .bind(state)
-        .bind(set.0)
-        .execute(&mut *tx)
-        .await?;
-        let moved = sqlx::query(
-            "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry')",
-        )
-        .bind(set.0)
-        .bind(state)
-        .bind(i64::try_from(pairs).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() != 1 {
-            return Err(StoreError::NotFound("staged set of facts"));
-        }
-        write_counts(&mut tx, run, counts).await?;
-        if !orders.dry_run {
-            note_real_start(&mut tx, run, now).await?;
-            run.checkpoint.planned = true;
-            write_checkpoint(&mut tx, run).await?;
-        }
-        tx.commit().await?;
-        Ok(orders)
     }
 
     /// The set of facts that a dry run found, while it is kept.
@@ -221,7 +177,7 @@ impl Store {
     pub async fn sweep_facts(&self) -> Result<(), StoreError> {
         let stale: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM fact_sets WHERE state = 'stale' OR (state IN ('staging', 'staged') AND run_id IN \
-             (SELECT id FROM runs WHERE finished_at IS NOT NULL))",
+             (SELECT id FROM runs WHERE finished_at IS NOT NULL AND state <> 'held'))",
         )
         .fetch_all(&self.readers)
         .await?;

@@ -10,14 +10,12 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
 use super::queue::{note_advance, touch, write_on};
-use super::{ClaimedRun, Store, StoreError};
-use crate::domain::{
-    Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, RunId, Timestamp,
-};
+use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
+use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
 
 /// A Fusion account that the ledger knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AccountId(i64);
+pub struct AccountId(pub(super) i64);
 
 /// Which of an integration's label records are wanted, by pair.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +74,7 @@ impl Store {
             });
             sql.push(
                 " ON CONFLICT (account, ip, context) DO UPDATE SET doubted_before = sent IS NOT NULL, \
-                 sent = excluded.sent, run_id = excluded.run_id",
+                 sent = excluded.sent, run_id = excluded.run_id, held_by = NULL, held_for = NULL",
             );
             sql.build().execute(&mut *tx).await?;
         }
@@ -127,8 +125,10 @@ impl Store {
             push_pairs(&mut delete, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
-                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, acknowledged_at = ",
+                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, \
+                 changed_by = CASE WHEN sent = acknowledged THEN changed_by ELSE run_id END, changed_at = CASE WHEN sent = acknowledged THEN changed_at ELSE ",
             );
+            put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");
             put.push_bind(now.as_millis());
             push_pairs(&mut put, account, chunk);
             put.build().execute(&mut *tx).await?;
@@ -215,28 +215,35 @@ impl Store {
     }
 }
 
-/// Reads what the ledger knows of the addresses from `start` on. With `confirmed_by` a pair counts as in doubt unless
-/// that run sent it. Returns the address that the limit cut off, if any.
+/// Reads what the ledger knows of the addresses from `start` on. Returns the address that the limit cut off, if any.
 pub(super) async fn read_range(
     tx: &mut SqliteConnection,
+    query: &PlanQuery,
     account: AccountId,
     start: Option<Address>,
     limit: u32,
-    confirmed_by: Option<RunId>,
-    entries: &mut Vec<LedgerEntry>,
+    page: &mut PlanPage,
 ) -> Result<Option<Address>, StoreError> {
     let rows = sqlx::query(
-        "SELECT ip, context, acknowledged, sent, $4 IS NOT NULL AND run_id <> $4 AS unconfirmed FROM ledger \
+        "SELECT ip, context, acknowledged, sent, $4 IS NOT NULL AND run_id <> $4 AS unconfirmed, \
+         held_for IS NOT NULL AS held, coalesce(held_for = $5, FALSE) AS judged FROM ledger \
          WHERE account = $1 AND ip >= $2 ORDER BY ip, context LIMIT $3",
     )
     .bind(account.0)
     .bind(start.map(Address::to_stored).unwrap_or_default())
     .bind(limit)
-    .bind(confirmed_by.map(|run| run.to_string()))
+    .bind(query.confirmed_by.map(|run| run.to_string()))
+    .bind(query.judges_for.map(|integration| integration.to_string()))
     .fetch_all(tx)
     .await?;
     for row in &rows {
-        entries.push(entry(row, row.try_get("unconfirmed")?)?);
+        let judged: bool = row.try_get("judged")?;
+        let mut entry = entry(row, row.try_get("unconfirmed")?)?;
+        entry.held = !judged && row.try_get("held")?;
+        if judged {
+            page.had_part.push(entry.pair);
+        }
+        page.ledger.push(entry);
     }
     let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     rows.last()
@@ -247,8 +254,8 @@ pub(super) async fn read_range(
 
 /// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
 /// would be read for each pair.
-const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
-         AND s.integration_id = $1 AND s.state = 'in_force') \
+const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE (held_for = $1 OR ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
+         AND s.integration_id = $1 AND s.state = 'in_force')) \
      AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
          WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no AND s.state = 'in_force' AND s.integration_id <> $1 \
          AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
@@ -288,6 +295,7 @@ fn entry(row: &SqliteRow, unconfirmed: bool) -> Result<LedgerEntry, StoreError> 
         pair: Pair { ip, context },
         acknowledged: acknowledged.map_err(|_| StoreError::corrupt("ledger.acknowledged"))?,
         in_doubt: sent.is_some() || unconfirmed,
+        held: false,
     })
 }
 

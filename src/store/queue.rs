@@ -11,8 +11,10 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError};
-use crate::domain::{Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError, removal};
+use crate::domain::{
+    Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+};
 
 /// How long a run stays its owner's without a sign of life.
 const LEASE: Duration = Duration::from_mins(2);
@@ -31,6 +33,10 @@ pub struct Checkpoint {
     pub facts: Option<FactSetId>,
     /// Whether they are in force, and the push has begun.
     pub planned: bool,
+    /// Whether the plan keeps something back, so that the run ends held.
+    pub held: bool,
+    /// What the audit log is to keep of the integration that a removal deletes.
+    pub deletes: Option<serde_json::Value>,
 }
 
 /// A rerun of a report, known by the run that was the newest before it.
@@ -51,6 +57,8 @@ pub struct ClaimedRun {
     pub full: bool,
     /// What need not be done again.
     pub checkpoint: Checkpoint,
+    /// The held run that this one applies, if it is an approval.
+    pub approves: Option<RunId>,
     /// Attempts in a row, this one among them, that brought no progress. One that ended with the process counts too.
     pub fruitless: u32,
     token: String,
@@ -181,12 +189,13 @@ impl Store {
         }
         sqlx::query(
             "UPDATE runs SET settings_tag = $2, dry_run = max(dry_run, $3), failure = NULL, \
-             full = max(full, (SELECT successes + 1 >= $4 FROM integrations WHERE id = integration_id)) WHERE id = $1",
+             full = max(full, $5 AND (SELECT successes + 1 >= $4 FROM integrations WHERE id = integration_id)) WHERE id = $1",
         )
         .bind(run.id().to_string())
         .bind(tag.0)
         .bind(!has_account)
         .bind(full_push_every)
+        .bind(run.record.trigger.fetches_report())
         .execute(&mut *tx)
         .await?;
         let orders = touch(&mut tx, run, now).await?;
@@ -231,7 +240,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run as succeeded, with its audit record, when what was done is what its orders still ask for.
+    /// Ends a run as succeeded, or as held where its plan kept something back, with its audit record, when what was done is
+    /// what its orders still ask for.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
@@ -246,8 +256,9 @@ impl Store {
         if (orders.dry_run, orders.full) != (done.dry_run, done.full) {
             return Ok(Completion::MoreAsked(orders));
         }
+        let held = run.checkpoint.held && !orders.dry_run;
         let ending = Ending {
-            state: RunState::Succeeded,
+            state: if held { RunState::Held } else { RunState::Succeeded },
             failure: None,
         };
         let record = end(&mut tx, run, &orders, &ending, now).await?;
@@ -292,7 +303,7 @@ async fn end(
     .fetch_one(&mut *tx)
     .await?;
     let record = runs::record(&row)?;
-    if ending.state == RunState::Succeeded && !record.dry_run {
+    if ending.state == RunState::Succeeded && !record.dry_run && record.trigger.fetches_report() {
         sqlx::query(
             "UPDATE integrations SET successes = CASE WHEN $2 THEN 0 ELSE successes + 1 END WHERE id = $1",
         )
@@ -309,7 +320,14 @@ async fn end(
         Some(order) => order.actor(),
         None => Actor::named(row.try_get("requested_by")?),
     };
-    runs::append_run_end(tx, &record, actor, now).await?;
+    runs::append_run_end(tx, &record, actor.clone(), now).await?;
+    if ending.state == RunState::Held {
+        runs::append_run_hold(tx, &record, actor, now).await?;
+    }
+    if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
+        let deletes = run.checkpoint.deletes.clone();
+        removal::complete(tx, &record, row.try_get("requested_by")?, deletes, now).await?;
+    }
     Ok(record)
 }
 
@@ -363,6 +381,9 @@ pub(super) async fn note_real_start(
     run: &ClaimedRun,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if !run.record.trigger.fetches_report() {
+        return Ok(());
+    }
     sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1")
         .bind(run.record.integration.to_string())
         .bind(run.record.started_at.unwrap_or(now).as_millis())
@@ -389,11 +410,33 @@ pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun
     Ok(())
 }
 
+/// Remembers what the audit log is to keep of the integration that a removal deletes.
+pub(super) async fn note_deletion(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    integration: Option<&serde_json::Value>,
+) -> Result<(), StoreError> {
+    let checkpoint = Checkpoint {
+        deletes: integration.cloned(),
+        ..Checkpoint::default()
+    };
+    sqlx::query("UPDATE runs SET checkpoint = $2 WHERE id = $1")
+        .bind(run.to_string())
+        .bind(json_text(&checkpoint))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 fn claimed(row: &SqliteRow, token: String) -> Result<ClaimedRun, StoreError> {
     Ok(ClaimedRun {
         record: runs::record(row)?,
         full: row.try_get("full")?,
         checkpoint: json(row, "checkpoint")?,
+        approves: row
+            .try_get::<Option<&str>, _>("approves")?
+            .map(|run| run.parse().map_err(|_| StoreError::corrupt("runs.approves")))
+            .transpose()?,
         fruitless: row.try_get("fruitless")?,
         token,
     })

@@ -9,7 +9,7 @@ use super::interruption::Interruption;
 use super::planning::Plan;
 use super::workers::Workers;
 use crate::domain::{FailureKind, Integration, Phase, Progress, RunRecord, Timestamp, Warning};
-use crate::store::{ClaimedRun, Completion, FactSetId, Orders};
+use crate::store::{ClaimedRun, Completion, Orders};
 use crate::wiz::WizClient;
 
 /// The turn to plan and push: one run has it at a time, for all push to one Fusion account.
@@ -52,27 +52,16 @@ impl Attempt {
 
     /// Brings the run to its end, from where the last attempt left it. Once `stop` is cancelled it ends soon.
     pub(super) async fn carry_out(&mut self, stop: &CancellationToken) -> Result<RunRecord, Interruption> {
-        let facts = unless_stopped(stop, self.facts()).await?;
+        let basis = unless_stopped(stop, self.basis()).await?;
         let _turn = unless_stopped(stop, self.wait_for_turn()).await?;
         loop {
-            let mut plan = unless_stopped(stop, self.plan(facts)).await?;
+            let mut plan = unless_stopped(stop, self.plan(basis)).await?;
             // It stops by itself, once Fusion has answered what is under way.
             self.push(&mut plan, stop).await?;
             if let Some(record) = self.complete(&plan).await? {
                 return Ok(record);
             }
         }
-    }
-
-    /// The facts of a complete report, by this attempt or an earlier one.
-    async fn facts(&mut self) -> Result<FactSetId, Interruption> {
-        self.sign_in().await?;
-        if let Some(facts) = self.run.checkpoint.facts {
-            return Ok(facts);
-        }
-        let report_run = self.request_report().await?;
-        let report_run = self.wait_for_report(&report_run).await?;
-        self.download(&report_run).await
     }
 
     /// Shows what the run does, and hears what is asked of it by now.
@@ -106,7 +95,7 @@ impl Attempt {
 
     /// Finds out at once whether the run could come to its end: hours of waiting for a report would be lost on wrong
     /// credentials.
-    async fn sign_in(&mut self) -> Result<(), Interruption> {
+    pub(super) async fn sign_in(&mut self) -> Result<(), Interruption> {
         if self.run.checkpoint.facts.is_none() {
             self.show(Phase::SigningIn, Progress::default()).await?;
             self.wiz.sign_in().await?;

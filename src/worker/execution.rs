@@ -198,8 +198,11 @@ impl Execution {
         self.workers.metrics.run_ended(record);
         self.workers.desk.run_ended(record.id);
         self.workers.desk.schedule_changed();
-        if let Err(error) = self.workers.store.sweep_facts().await {
-            log(&error);
+        let store = &self.workers.store;
+        for swept in [store.sweep_facts().await, store.sweep_plans().await] {
+            if let Err(error) = swept {
+                log(&error);
+            }
         }
     }
 

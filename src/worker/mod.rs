@@ -7,6 +7,7 @@
 //! ```
 
 mod attempt;
+mod basis;
 mod desk;
 mod download;
 mod execution;

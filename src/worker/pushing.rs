@@ -50,7 +50,9 @@ impl Attempt {
         stop: &CancellationToken,
     ) -> Result<(), Interruption> {
         let target = self.workers.fusion.clone().filter(|_| !plan.orders.dry_run);
-        let Some(target) = target else { return Ok(()) };
+        let (Some(target), Some(pages)) = (target, &mut plan.pages) else {
+            return Ok(());
+        };
         let done = plan.steps - plan.left;
         self.show(Phase::Pushing, pushed(done, plan.steps, None)).await?;
         let sending = Sending {
@@ -58,7 +60,7 @@ impl Attempt {
             target,
             run: self.run.clone(),
         };
-        let mut batches = Batches::new(&mut plan.pages);
+        let mut batches = Batches::new(pages);
         let mut pace = Pace::new(self.workers.clock.clone());
         let mut tally = Tally::default();
         // Tasks of their own: one that holds the database's only writer must never wait until this loop comes round. They
