@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
+    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret,
     IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, SettingsTag, Timestamp,
     TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
     AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Ending, FactSetId,
-    Keyring, LedgerQuery, NewIntegration, RunStart, Store, StoreError,
+    Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, RunStart, Store, StoreError,
 };
 use wiz_context::worker::wanted_records;
 
@@ -73,11 +73,7 @@ async fn create(store: &Store, name: &str) -> IntegrationId {
 
 async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Timestamp) -> ClaimedRun {
     let flags = RunFlags { dry_run, full: false };
-    let start = RunStart {
-        actor: Actor::scheduler(),
-        trigger: Trigger::Manual,
-        flags,
-    };
+    let start = RunStart::new(Actor::scheduler(), Trigger::Manual, flags);
     store.start_run(integration, &start, now).await.unwrap();
     store.claim_run(now, &[]).await.unwrap().unwrap()
 }
@@ -114,10 +110,19 @@ async fn stage(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: 
     store.complete_facts(run, staging, now).await.unwrap()
 }
 
+/// A plan that keeps nothing back.
+async fn planning(store: &Store, set: FactSetId) -> Planning {
+    Planning {
+        set: Some(set),
+        account: Some(store.fusion_account("api.netography.com", "acme").await.unwrap()),
+        ..Planning::default()
+    }
+}
+
 async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) {
     let set = stage(store, run, assets, now).await;
     store
-        .plan_facts(run, set, &Counts::default(), 0, true, now)
+        .plan_facts(run, &planning(store, set).await, now)
         .await
         .unwrap();
 }
@@ -126,8 +131,12 @@ async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFa
 async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<Change> {
     let view = store.fact_view(integration, None).await.unwrap();
     let (mut changes, mut start) = (Vec::new(), None);
+    let query = PlanQuery {
+        account: Some(account),
+        ..PlanQuery::default()
+    };
     loop {
-        let page = store.plan_page(&view, Some(account), start, None).await.unwrap();
+        let page = store.plan_page(&view, &query, start).await.unwrap();
         let wanted = page
             .carriers
             .chunk_by(|one, other| one.ip == other.ip)
@@ -158,7 +167,7 @@ async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> 
 fn puts(changes: &[Change]) -> Vec<LabelRecord> {
     let record = |change: &Change| match change {
         Change::Add(record) | Change::Change { record, .. } => Some(record.clone()),
-        Change::Remove { .. } => None,
+        Change::Remove { .. } | Change::Hold { .. } => None,
     };
     changes.iter().filter_map(record).collect()
 }
@@ -353,7 +362,7 @@ async fn a_dry_run_keeps_its_facts_apart_from_those_in_force() {
     let set = stage(&store, &mut dry, &[asset("a", &["10.0.0.7"], 9)], at(6)).await;
     assert!(
         store
-            .plan_facts(&mut dry, set, &Counts::default(), 1, true, at(7))
+            .plan_facts(&mut dry, &planning(&store, set).await, at(7))
             .await
             .unwrap()
             .dry_run
@@ -452,7 +461,7 @@ async fn facts_of_a_deleted_integration_do_not_come_into_force() {
     let deleted = store.delete_integration(id, None, &told, at(2));
     deleted.await.unwrap();
     let planned = store
-        .plan_facts(&mut run, set, &Counts::default(), 0, true, at(3))
+        .plan_facts(&mut run, &planning(&store, set).await, at(3))
         .await;
     assert!(matches!(planned, Err(StoreError::RunEnding(_))), "{planned:?}");
     let other = create(&store, "wiz2").await;
@@ -474,7 +483,11 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
     let told = entry(AuditAction::Delete, newer);
     let deleted = store.delete_integration(newer, None, &told, at(20));
     deleted.await.unwrap();
-    let page = store.plan_page(&view, Some(account), None, None).await;
+    let query = PlanQuery {
+        account: Some(account),
+        ..PlanQuery::default()
+    };
+    let page = store.plan_page(&view, &query, None).await;
     assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
 }
 

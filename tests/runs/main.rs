@@ -9,7 +9,9 @@ mod chance;
 mod credentials;
 mod doubt;
 mod faults;
+mod holds;
 mod joining;
+mod removal;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;
