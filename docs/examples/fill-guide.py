@@ -21,7 +21,7 @@ MORE = "…"
 WHOLE_RUN, WHOLE_STATUS = "read_run", "read_status"
 RUN = ["id", "integration", "state", "phase", "trigger", "dry_run"]
 STATUS = ["state", "pairs", "label_age_s", "fusion"]
-COUNTS = ["added", "changed", "removed", "unchanged"]
+COUNTS = ["added", "changed", "removed", "unchanged", "held"]
 
 
 def only(members, names):
@@ -47,8 +47,10 @@ def shortened(value, example, inner=False):
         if example != WHOLE_RUN:
             names = RUN[:1] + RUN[2:4] if inner else list(RUN)
             names += [name for name in ("failure", "cancellation") if value[name] and not inner]
-            if value["state"] == "succeeded" and not inner:
+            if value["state"] in ("succeeded", "held") and not inner:
                 names.append("counts")
+            if value["state"] == "held" and not inner:
+                names.append("warnings")
             if value["state"] == "running" and example == WHOLE_STATUS:
                 names.append("progress")
             value = only(value, names)
