@@ -15,6 +15,7 @@ mod ledger;
 mod policy;
 mod rating;
 mod report;
+mod retention;
 mod run;
 mod score;
 mod secret;
@@ -36,6 +37,7 @@ pub use ledger::{Change, LedgerEntry, WantedAddress};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use report::REPORT_COLUMNS;
+pub use retention::Retention;
 pub use run::{
     Cancellation, Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger,
     Verdict, Warning,

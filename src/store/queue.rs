@@ -19,6 +19,9 @@ use crate::domain::{
 /// How long a run stays its owner's without a sign of life.
 const LEASE: Duration = Duration::from_mins(2);
 
+/// No attempt is put off for longer than this.
+pub const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
 /// What of a run need not be done again after a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -141,9 +144,15 @@ impl Store {
             .push_bind((now + LEASE).as_millis());
         sql.push(", attempts = attempts + 1, fruitless = fruitless + 1, started_at = coalesce(started_at, ");
         sql.push_bind(now.as_millis());
-        sql.push(") WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= ");
-        sql.push_bind(now.as_millis())
-            .push(" AND (lease_until IS NULL OR lease_until < ");
+        // One that never began waits for nothing, and no pause is longer than the longest: a time beyond that is of a clock
+        // that was set back since.
+        sql.push(
+            ") WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND (state = 'queued' OR resume_at NOT BETWEEN ",
+        );
+        sql.push_bind(now.as_millis() + 1)
+            .push(" AND ")
+            .push_bind((now + LONGEST_PAUSE).as_millis());
+        sql.push(") AND (lease_until IS NULL OR lease_until < ");
         sql.push_bind(now.as_millis()).push(")");
         for run in works_on {
             sql.push(" AND id <> ").push_bind(run.to_string());

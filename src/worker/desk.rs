@@ -68,8 +68,9 @@ impl Desk {
         self.0.ended.subscribe()
     }
 
-    /// Tells that a run ended, or was ended without a worker.
+    /// Tells that a run ended, or was ended without a worker. The schedule may have waited for that.
     pub fn run_ended(&self, run: RunId) {
+        self.schedule_changed();
         // Nobody listening is no failure.
         drop(self.0.ended.send(run));
     }

@@ -6,6 +6,7 @@
 mod bad_reports;
 mod basics;
 mod chance;
+mod complaints;
 mod credentials;
 mod doubt;
 mod faults;
@@ -15,5 +16,6 @@ mod removal;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;
+mod retention;
 mod rig;
 mod schedule;
