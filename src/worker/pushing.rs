@@ -231,7 +231,10 @@ impl Tally {
         self.rejected += batch.rejected;
         self.example = self.example.take().or(batch.example);
         self.count_differs |= batch.count_differs;
-        self.failed = self.failed.take().or(batch.failed);
+        self.failed = match (self.failed.take(), batch.failed) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
     }
 }
 

@@ -17,11 +17,6 @@ fn assets(from: u8, to: u8) -> Vec<u8> {
     report(&rows)
 }
 
-async fn approve(service: &Service, run: &Value) -> (StatusCode, Value) {
-    let path = format!("/api/v1/runs/{}/approve", text(&run["id"]));
-    service.call(Method::POST, &path, None).await
-}
-
 async fn plan(service: &Service, run: &Value) -> Value {
     let path = format!("/api/v1/runs/{}/plan?limit=1000", text(&run["id"]));
     let (status, plan) = service.call(Method::GET, &path, None).await;
@@ -71,6 +66,12 @@ async fn a_great_part_of_the_labels_goes_only_when_a_person_approves_it() {
         (&status["held"], &status["last_success"]["id"]),
         (&json!(60), &first["id"])
     );
+    let path = format!("/api/v1/integrations/context/{id}/labels?ip=10.0.0.0");
+    let (_, labels) = service.call(Method::GET, &path, None).await;
+    assert_eq!(
+        labels["meta"]["count"], 3,
+        "what is held is among the labels: {labels}"
+    );
     let plan = plan(&service, &run).await;
     let steps = plan["data"].as_array().unwrap();
     let of = |change: &str| steps.iter().filter(|step| step["change"] == change).count();
@@ -80,7 +81,7 @@ async fn a_great_part_of_the_labels_goes_only_when_a_person_approves_it() {
         (&json!("10.0.0.0"), &Value::Null, &json!(["CVE-2024-0001"]))
     );
 
-    let (code, answer) = approve(&service, &run).await;
+    let (code, answer) = service.approve(&run).await;
     assert_eq!(code, StatusCode::ACCEPTED, "{answer}");
     let approval = service.end_of(&text(&answer["run"]["id"])).await;
     assert_eq!(
@@ -100,7 +101,7 @@ async fn a_great_part_of_the_labels_goes_only_when_a_person_approves_it() {
     );
     rig.assert_in_step();
     assert_eq!(service.status_of(&id).await["held"], 0);
-    let (code, answer) = approve(&service, &run).await;
+    let (code, answer) = service.approve(&run).await;
     assert_eq!(
         (code, &answer["name"]),
         (StatusCode::CONFLICT, &json!("plan_replaced"))
@@ -125,7 +126,7 @@ async fn the_next_run_judges_afresh_what_was_kept_back() {
         "{again:#}"
     );
     assert_eq!(
-        approve(&service, &held).await.0,
+        service.approve(&held).await.0,
         StatusCode::CONFLICT,
         "the later run has it"
     );
@@ -168,7 +169,7 @@ async fn a_report_without_findings_changes_nothing_until_it_is_approved() {
     // Also over a restart.
     service.stop().await;
     let service = rig.serve().await;
-    let (code, answer) = approve(&service, &run).await;
+    let (code, answer) = service.approve(&run).await;
     assert_eq!(code, StatusCode::ACCEPTED, "{answer}");
     let approval = service.end_of(&text(&answer["run"]["id"])).await;
     assert_eq!(approval["state"], "succeeded", "{approval:#}");
@@ -203,7 +204,7 @@ async fn findings_that_come_back_replace_what_was_kept_back() {
     service.succeed(&id).await;
     rig.assert_in_step();
     assert_eq!(service.status_of(&id).await["held"], 0);
-    assert_eq!(approve(&service, &held).await.1["name"], "plan_replaced");
+    assert_eq!(service.approve(&held).await.1["name"], "plan_replaced");
 }
 
 #[tokio::test]
@@ -226,7 +227,7 @@ async fn what_is_kept_back_for_one_integration_no_other_removes() {
     assert_eq!(service.status_of(&one).await["held"], 75);
     assert_eq!(rig.simulator.labels().len(), 150 + 147);
 
-    let (_, answer) = approve(&service, &held).await;
+    let (_, answer) = service.approve(&held).await;
     let approval = service.end_of(&text(&answer["run"]["id"])).await;
     assert_eq!(approval["state"], "succeeded", "{approval:#}");
     let mut wanted = labels_by(&assets(25, 50));
@@ -251,7 +252,7 @@ async fn a_dry_run_tells_what_would_be_kept_back_and_keeps_nothing() {
     );
     assert_eq!(plan(&service, &run).await["data"][0]["change"], "hold");
     assert_eq!(service.status_of(&id).await["held"], 0);
-    assert_eq!(approve(&service, &run).await.1["name"], "plan_replaced");
+    assert_eq!(service.approve(&run).await.1["name"], "plan_replaced");
     assert_same(&rig.simulator.labels(), &labels_by(&assets(0, 50)));
 }
 
