@@ -44,7 +44,8 @@ pub(super) struct Status {
     last_run: Option<RunRecord>,
     /// The real run that succeeded last.
     last_success: Option<RunRecord>,
-    /// When the schedule starts the next run; null while auto update is off. While a run is under way: by what is known now.
+    /// When the schedule starts the next run, by what is known now; null while auto update is off, and while the labels are
+    /// being removed.
     next_run_at: Option<Timestamp>,
     /// Addresses with labels by the facts in force.
     addresses: u64,

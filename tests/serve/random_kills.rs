@@ -118,8 +118,7 @@ impl Play {
             _ => {
                 let phases = &PHASES[if fetches { 0 } else { FETCHING_PHASES }..];
                 let phase = *self.chance.choice(phases).unwrap();
-                let is_there =
-                    |record: Value| record["phase"] == phase || !record["finished_at"].is_null();
+                let is_there = |record: Value| record["phase"] == phase || !record["finished_at"].is_null();
                 while !is_there(look(self)) {
                     self.pause(1).await;
                 }
@@ -231,7 +230,8 @@ async fn killed_at_random_moments_it_loses_nothing_and_touches_nothing_of_others
     let kills = number("WIZ_CONTEXT_KILLS").unwrap_or(KILLS);
     let seed = number("WIZ_CONTEXT_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("WIZ_CONTEXT_KILLS={kills} WIZ_CONTEXT_SEED={seed}");
-    let world = World::new(Duration::ZERO).await;
+    // Long enough to be waited for.
+    let world = World::new(Duration::from_millis(500)).await;
     for (ip, context, label) in FOREIGN {
         world
             .simulator

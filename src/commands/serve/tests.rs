@@ -142,6 +142,45 @@ fn every_setting_is_read() {
     );
 }
 
+/// A value is refused by the names of its setting, with the remedy.
+fn assert_refused(flag: &str, variable: &str, value: &str, remedy: &str) {
+    let refused = config_with(&[&format!("{flag}={value}")], &[]).unwrap_err();
+    assert!(
+        refused.starts_with(&format!("{variable} ({flag}): ")),
+        "{refused}"
+    );
+    assert!(
+        refused.contains(remedy) && !refused.contains("planted"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_wrong_retention_is_named_with_the_remedy() {
+    for (flag, variable, value, remedy) in [
+        (
+            "--retention-days",
+            "WIZ_CONTEXT_RETENTION_DAYS",
+            "0",
+            "from 1 to 36500",
+        ),
+        (
+            "--retention-runs",
+            "WIZ_CONTEXT_RETENTION_RUNS",
+            "-1",
+            "from 1 to 1000000",
+        ),
+        (
+            "--audit-retention-days",
+            "WIZ_CONTEXT_AUDIT_RETENTION_DAYS",
+            "never",
+            "and not `forever`",
+        ),
+    ] {
+        assert_refused(flag, variable, value, remedy);
+    }
+}
+
 #[test]
 fn a_wrong_setting_is_named_with_the_remedy() {
     for (flag, variable, value, remedy) in [
@@ -213,34 +252,8 @@ fn a_wrong_setting_is_named_with_the_remedy() {
             "never",
             "from 1 to 10000",
         ),
-        (
-            "--retention-days",
-            "WIZ_CONTEXT_RETENTION_DAYS",
-            "0",
-            "from 1 to 36500",
-        ),
-        (
-            "--retention-runs",
-            "WIZ_CONTEXT_RETENTION_RUNS",
-            "-1",
-            "from 1 to 1000000",
-        ),
-        (
-            "--audit-retention-days",
-            "WIZ_CONTEXT_AUDIT_RETENTION_DAYS",
-            "never",
-            "and not `forever`",
-        ),
     ] {
-        let refused = config_with(&[&format!("{flag}={value}")], &[]).unwrap_err();
-        assert!(
-            refused.starts_with(&format!("{variable} ({flag}): ")),
-            "{refused}"
-        );
-        assert!(
-            refused.contains(remedy) && !refused.contains("planted"),
-            "{refused}"
-        );
+        assert_refused(flag, variable, value, remedy);
     }
     let refused = args(&["--log=loud"]).log().unwrap_err().to_string();
     assert!(
