@@ -6,6 +6,7 @@
 mod audit;
 mod auth;
 mod envelope;
+mod events;
 mod extract;
 mod health;
 mod integration_body;

@@ -13,7 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
-use super::{audit, auth, health, integrations, openapi, records, request_id, run_calls, runs};
+use super::{audit, auth, events, health, integrations, openapi, records, request_id, run_calls, runs};
 
 /// The greatest body: a thousand times the largest that a call needs.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -50,6 +50,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::list_of_integration))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
+        .routes(routes!(events::follow))
         .routes(routes!(audit::search))
         .routes(routes!(audit::read))
         .routes(routes!(audit::list))
