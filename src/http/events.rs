@@ -189,5 +189,7 @@ impl Listener {
 fn last_event_id(headers: &HeaderMap) -> u64 {
     let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // Far from the greatest number, so that counting on never overflows.
-    id.and_then(|id| id.trim().parse::<u32>().ok()).unwrap_or_default().into()
+    id.and_then(|id| id.trim().parse::<u32>().ok())
+        .unwrap_or_default()
+        .into()
 }

@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::run_notes::rest_progress;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, Counts, IntegrationId, Phase, RunFlags, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    Cancellation, Counts, IntegrationId, Phase, RunFlags, RunId, RunRecord, RunState, SettingsTag, Timestamp,
+    Trigger,
 };
 
 /// What asks for a run.

@@ -115,7 +115,10 @@ impl WizClient {
             limiter,
             token,
         });
-        Self { shared, listener: None }
+        Self {
+            shared,
+            listener: None,
+        }
     }
 
     /// The same client, but one that waits when Wiz asks to slow down and then goes on, and tells of it. Otherwise that is

@@ -41,7 +41,9 @@ impl<'a> Patience<'a> {
     /// Waits until the service account may ask again, and tells of it. At once where nobody listens: the call itself then
     /// waits for its turn.
     pub(super) async fn wait(&self) {
-        let Some(listener) = self.client.listener() else { return };
+        let Some(listener) = self.client.listener() else {
+            return;
+        };
         let limiter = self.client.limiter();
         if limiter.paused_until().is_none() {
             return;

@@ -95,9 +95,17 @@ mod tests {
     fn what_cannot_be_told_is_not_told() {
         let clock = Clock::test(Timestamp::from_millis(0), 1);
         let pace = Pace::new(clock.clone());
-        assert_eq!((pace.seconds_left(5, 10), pace.per_second(5)), (None, None), "too soon");
+        assert_eq!(
+            (pace.seconds_left(5, 10), pace.per_second(5)),
+            (None, None),
+            "too soon"
+        );
         clock.advance(Duration::from_hours(1));
-        assert_eq!((pace.seconds_left(0, 10), pace.per_second(0)), (None, None), "nothing done");
+        assert_eq!(
+            (pace.seconds_left(0, 10), pace.per_second(0)),
+            (None, None),
+            "nothing done"
+        );
         assert_eq!(pace.seconds_left(1, u64::MAX), None, "longer than any run");
         assert_eq!(pace.seconds_left(0, 0), None);
     }
