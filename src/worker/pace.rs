@@ -55,8 +55,8 @@ impl Pace {
             return Some(0);
         }
         let left_ms = (self.watched_ms()? * u128::from(whole - part)).checked_div(u128::from(part))?;
-        let left_s = u64::try_from(left_ms.div_ceil(1000)).ok()?;
-        (left_s <= LONGEST_LEFT.as_secs()).then_some(left_s)
+        let seconds = u64::try_from(left_ms.div_ceil(1000)).ok()?;
+        (seconds <= LONGEST_LEFT.as_secs()).then_some(seconds)
     }
 
     fn watched_ms(&self) -> Option<u128> {
