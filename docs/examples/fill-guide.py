@@ -52,7 +52,7 @@ def shortened(value, example, inner=False):
             if value["state"] == "running" and example == WHOLE_STATUS:
                 names.append("progress")
             if example == EVENTS:
-                names = ["id", "state", "phase", "progress"]
+                names = ["state", "phase", "progress"]
                 value = value | {"progress": only(value["progress"], ["rows", "rows_total", "percent"])}
             value = only(value, names)
             if "counts" in value:
