@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
 use super::queue::{note_advance, touch, write_on};
+use super::run_notes::count_pushed;
 use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
 
@@ -135,6 +136,7 @@ impl Store {
         }
         // An acknowledged batch is progress, whatever comes after it.
         note_advance(&mut tx, run).await?;
+        count_pushed(&mut tx, run, pairs.len() as u64).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! through a single connection, each in a short transaction that never spans the network. What belongs together (a run
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
+mod attempts;
 mod audit;
 mod database;
 mod error;

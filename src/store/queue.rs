@@ -10,14 +10,16 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError, removal};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError, attempts, removal};
 use crate::domain::{
-    Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    AttemptOutcome, Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
+    Trigger,
 };
 
 /// How long a run stays its owner's without a sign of life.
-const LEASE: Duration = Duration::from_mins(2);
+pub(super) const LEASE: Duration = Duration::from_mins(2);
 
 /// What of a run need not be done again after a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,7 @@ impl Store {
     /// When the database cannot.
     pub async fn release_all_runs(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, None, &[]).await?;
         let freed = sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $1 WHERE state IN ('queued', 'running')",
         );
@@ -135,6 +138,7 @@ impl Store {
     ) -> Result<Option<ClaimedRun>, StoreError> {
         let token = Uuid::new_v4().to_string();
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, Some(now), works_on).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("UPDATE runs SET state = 'running', lease_token = ");
         sql.push_bind(&token)
             .push(", lease_until = ")
@@ -151,7 +155,9 @@ impl Store {
         sql.push(" ORDER BY queued_at, id LIMIT 1) RETURNING *");
         let row = sql.build().fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
-        let claimed = claimed(&row, token)?;
+        let mut claimed = claimed(&row, token)?;
+        claimed.record.attempt_log =
+            attempts::begin(&mut tx, claimed.id(), claimed.record.attempts, now).await?;
         tx.commit().await?;
         Ok(Some(claimed))
     }
@@ -226,6 +232,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         touch(&mut tx, run, now).await?;
+        let failure = end.failure.as_ref();
+        let outcome = failure.map_or(AttemptOutcome::Interrupted, |_| AttemptOutcome::Failed);
+        let at = now;
+        attempts::close(&mut tx, run.id(), &attempts::End { outcome, failure, at }).await?;
+        let detail = failure.map(|_| format!("waits until {} for the next attempt", end.resume_at));
+        rest_progress(&mut tx, run.id(), detail).await?;
         sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $2, failure = $3, \
              fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN max(fruitless - 1, 0) ELSE fruitless END WHERE id = $1",
@@ -292,6 +304,13 @@ async fn end(
     ending: &Ending,
     now: Timestamp,
 ) -> Result<RunRecord, StoreError> {
+    let attempt = attempts::End {
+        outcome: AttemptOutcome::of_last(ending.state),
+        failure: ending.failure.as_ref(),
+        at: now,
+    };
+    attempts::close(&mut *tx, run.id(), &attempt).await?;
+    rest_progress(&mut *tx, run.id(), None).await?;
     let row = sqlx::query(
         "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
          WHERE id = $1 RETURNING *",

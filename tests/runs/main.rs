@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attempts;
 mod bad_reports;
 mod basics;
+mod cancel;
 mod chance;
 mod credentials;
 mod doubt;
+mod events;
 mod faults;
 mod holds;
 mod joining;
