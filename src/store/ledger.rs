@@ -75,7 +75,7 @@ impl Store {
             });
             sql.push(
                 " ON CONFLICT (account, ip, context) DO UPDATE SET doubted_before = sent IS NOT NULL, \
-                 sent = excluded.sent, run_id = excluded.run_id, held_by = NULL, held_for = NULL",
+                 sent = excluded.sent, run_id = excluded.run_id",
             );
             sql.build().execute(&mut *tx).await?;
         }
@@ -126,7 +126,7 @@ impl Store {
             push_pairs(&mut delete, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
-                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, \
+                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, held_by = NULL, held_for = NULL, \
                  changed_by = CASE WHEN sent = acknowledged THEN changed_by ELSE run_id END, changed_at = CASE WHEN sent = acknowledged THEN changed_at ELSE ",
             );
             put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");

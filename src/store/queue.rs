@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError, attempts, removal};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
 use crate::domain::{
     AttemptOutcome, Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
     Trigger,
@@ -339,9 +339,10 @@ async fn end(
         Some(order) => order.actor(),
         None => Actor::named(row.try_get("requested_by")?),
     };
-    runs::append_run_end(tx, &record, actor.clone(), now).await?;
-    if ending.state == RunState::Held {
-        runs::append_run_hold(tx, &record, actor, now).await?;
+    runs::append_run_end(tx, &record, actor, now).await?;
+    if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {
+        // Those that somebody else wants by now, at the value that they have.
+        holds::release(tx, record.integration, None).await?;
     }
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
         let deletes = run.checkpoint.deletes.clone();

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::runs::{self, Newest};
 use super::{
-    Actor, AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit,
+    Actor, AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit, holds,
     integrations, ledger, queue, run_start,
 };
 use crate::domain::{IntegrationId, RunFlags, RunRecord, SettingsTag, Timestamp, Trigger};
@@ -114,6 +114,7 @@ async fn check_tag(
 
 async fn erase(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
     ledger::forget_integration(tx, id).await?;
+    holds::release(tx, id, None).await?;
     for delete in [
         "DELETE FROM fact_addresses WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
         "DELETE FROM facts WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",

@@ -3,7 +3,7 @@
 use super::attempt::Attempt;
 use super::interruption::Interruption;
 use super::wanted::{Wanted, wanted_addresses};
-use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Warning};
+use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Trigger, Warning};
 use crate::pipeline::{Comparison, compare, is_held};
 use crate::store::{FactSetId, FactView, Hold, Orders, PlanQuery, Planning, Store, StoreError};
 
@@ -70,7 +70,7 @@ impl Attempt {
     pub(super) async fn plan(&mut self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
         self.show(Phase::Planning, Progress::default()).await?;
         if self.run.checkpoint.planned {
-            return self.rest_of_plan().await;
+            return self.rest_of_plan(set).await;
         }
         let view = self.view(set).await?;
         let replaces_facts = view.replaces_facts();
@@ -101,7 +101,7 @@ impl Attempt {
             self.warn(&warning).await?;
         }
         let pages = if self.run.checkpoint.planned {
-            Some(self.pages(self.view(None).await?, None))
+            Some(self.pages_to_push(set).await?)
         } else {
             None
         };
@@ -114,9 +114,8 @@ impl Attempt {
     }
 
     /// What is left of the plan that an earlier attempt made.
-    async fn rest_of_plan(&self) -> Result<Plan, Interruption> {
-        let view = self.view(None).await?;
-        let (mut pages, mut left) = (self.pages(view.clone(), None), 0);
+    async fn rest_of_plan(&self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
+        let (mut pages, mut left) = (self.pages_to_push(set).await?, 0);
         while let Some(page) = pages.next().await? {
             left += page
                 .comparison
@@ -127,7 +126,7 @@ impl Attempt {
         }
         Ok(Plan {
             orders: self.orders.clone(),
-            pages: Some(self.pages(view, None)),
+            pages: Some(self.pages_to_push(set).await?),
             steps: steps(&self.run.record.counts).max(left),
             left,
         })
@@ -199,6 +198,15 @@ impl Attempt {
         } else {
             (Hold::Nothing, None)
         }
+    }
+
+    /// The pages of a plan that is in force. What an approval applies is held until it is removed, and the facts of a removal
+    /// are never in force.
+    async fn pages_to_push(&self, set: Option<FactSetId>) -> Result<PlanPages, StoreError> {
+        let trigger = self.run.record.trigger;
+        let view = self.view(set.filter(|_| trigger == Trigger::Removal)).await?;
+        let judges_for = (!trigger.fetches_report()).then_some(self.integration.id);
+        Ok(self.pages(view, judges_for))
     }
 
     async fn view(&self, own: Option<FactSetId>) -> Result<FactView, StoreError> {

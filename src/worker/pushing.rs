@@ -12,7 +12,7 @@ use super::interruption::{Interruption, broke_down};
 use super::pace::{Pace, percent};
 use super::planning::{Plan, PlanPages};
 use super::workers::{FusionTarget, Workers};
-use crate::domain::{Failure, FailureKind, LabelRecord, Pair, Phase, Progress, Warning};
+use crate::domain::{Failure, FailureKind, LabelRecord, Pair, Phase, Progress, Trigger, Warning};
 use crate::fusion::PushOutcome;
 use crate::pipeline::{Batch, Batcher};
 use crate::store::{ClaimedRun, StoreError};
@@ -122,7 +122,9 @@ impl Attempt {
         );
         let unchanged = self.run.record.counts.unchanged;
         let takes_nothing = tally.settled + done + unchanged == 0;
-        if takes_nothing && tally.failed.is_none() {
+        // An integration whose labels are still there must not be forgotten.
+        let is_removal = self.run.record.trigger == Trigger::Removal;
+        if (takes_nothing || is_removal) && tally.failed.is_none() {
             return Err(Failure::permanent(FailureKind::FusionRejected, refused).into());
         }
         self.warn(&Warning::new("records_rejected", refused)).await
