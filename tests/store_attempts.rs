@@ -98,9 +98,9 @@ async fn an_attempt_whose_owner_is_gone_is_lost_when_it_was_last_heard_of() {
         "its owner claims"
     );
     let second = claim(&store, at(1000)).await;
-    let lost = &second.record.attempt_log[0];
+    let first = &second.record.attempt_log[0];
     assert_eq!(
-        (lost.outcome, lost.ended_at, lost.phase),
+        (first.outcome, first.ended_at, first.phase),
         (Some(AttemptOutcome::Lost), Some(at(50)), Some(Phase::Downloading))
     );
 

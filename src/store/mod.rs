@@ -33,6 +33,7 @@ pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, Orders, Rerun};
+pub use removal::{Deletion, StartedRemoval};
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};

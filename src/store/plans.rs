@@ -69,12 +69,12 @@ impl Store {
     pub async fn begin_plan(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
-        sqlx::query("DELETE FROM plan_steps WHERE run_id = $1")
+        sqlx::query("UPDATE runs SET plan = NULL WHERE id = $1")
             .bind(run.id().to_string())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(())
+        self.delete_steps(&run.id().to_string()).await
     }
 
     /// Adds steps to a run's plan, in the order of their pairs.
@@ -206,23 +206,27 @@ impl Store {
         .fetch_all(&self.readers)
         .await?;
         for run in runs {
-            loop {
-                let mut tx = self.write().await?;
-                let deleted = sqlx::query(
-                    "DELETE FROM plan_steps WHERE run_id = $1 AND (ip, context) IN \
-                     (SELECT ip, context FROM plan_steps WHERE run_id = $1 ORDER BY ip, context LIMIT $2)",
-                )
-                .bind(&run)
-                .bind(SWEEP_ROWS)
-                .execute(&mut *tx)
-                .await?;
-                tx.commit().await?;
-                if deleted.rows_affected() == 0 {
-                    break;
-                }
-            }
+            self.delete_steps(&run).await?;
         }
         Ok(())
+    }
+
+    async fn delete_steps(&self, run: &str) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.write().await?;
+            let deleted = sqlx::query(
+                "DELETE FROM plan_steps WHERE run_id = $1 AND (ip, context) IN \
+                 (SELECT ip, context FROM plan_steps WHERE run_id = $1 ORDER BY ip, context LIMIT $2)",
+            )
+            .bind(run)
+            .bind(SWEEP_ROWS)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 

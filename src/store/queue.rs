@@ -10,9 +10,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::removal::Deletion;
 use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
+use super::{Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
 use crate::domain::{
     AttemptOutcome, Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
     Trigger,
@@ -37,8 +38,8 @@ pub struct Checkpoint {
     pub planned: bool,
     /// Whether the plan keeps something back, so that the run ends held.
     pub held: bool,
-    /// What the audit log is to keep of the integration that a removal deletes.
-    pub deletes: Option<serde_json::Value>,
+    /// What the audit log is to tell of the integration that a removal deletes.
+    pub deletes: Option<Deletion>,
 }
 
 /// A rerun of a report, known by the run that was the newest before it.
@@ -345,8 +346,9 @@ async fn end(
         holds::release(tx, record.integration, None).await?;
     }
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
-        let deletes = run.checkpoint.deletes.clone();
-        removal::complete(tx, &record, row.try_get("requested_by")?, deletes, now).await?;
+        let deletion = run.checkpoint.deletes.clone();
+        let deletion = deletion.ok_or_else(|| StoreError::corrupt("runs.checkpoint"))?;
+        removal::complete(tx, &record, deletion, now).await?;
     }
     Ok(record)
 }
@@ -430,14 +432,14 @@ pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun
     Ok(())
 }
 
-/// Remembers what the audit log is to keep of the integration that a removal deletes.
+/// Remembers what the audit log is to tell of the integration that a removal deletes.
 pub(super) async fn note_deletion(
     tx: &mut SqliteConnection,
     run: RunId,
-    integration: Option<&serde_json::Value>,
+    entry: &AuditEntry,
 ) -> Result<(), StoreError> {
     let checkpoint = Checkpoint {
-        deletes: integration.cloned(),
+        deletes: Some(Deletion::new(entry)),
         ..Checkpoint::default()
     };
     sqlx::query("UPDATE runs SET checkpoint = $2 WHERE id = $1")

@@ -75,13 +75,18 @@ impl Attempt {
         let view = self.view(set).await?;
         let replaces_facts = view.replaces_facts();
         let draft = self.draft(view).await?;
-        let (hold, warning) = self.judge(&draft, replaces_facts);
-        let counts = counts_with(draft.counts, &hold);
+        let (pairs, counts) = (draft.pairs, draft.counts);
+        let (hold, warning) = self.judge(draft, replaces_facts);
+        let counts = counts_with(counts, &hold);
+        // First the warning, which says how to approve: nothing may be held without it.
+        if let Some(warning) = warning {
+            self.warn(&warning).await?;
+        }
         let planning = Planning {
             set,
             account: self.workers.fusion.as_ref().map(|target| target.account),
             counts,
-            pairs: draft.pairs,
+            pairs,
             hold,
         };
         let (store, now) = (self.workers.store.clone(), self.now());
@@ -97,9 +102,6 @@ impl Attempt {
             unchanged = counts.unchanged,
             "planned"
         );
-        if let Some(warning) = warning {
-            self.warn(&warning).await?;
-        }
         let pages = if self.run.checkpoint.planned {
             Some(self.pages_to_push(set).await?)
         } else {
@@ -140,6 +142,7 @@ impl Attempt {
         (counts.findings, counts.assets) = (read.findings, read.assets);
         store.begin_plan(&self.run, self.now()).await?;
         let mut pages = self.pages(view, Some(self.integration.id));
+        let may_hold = self.run.record.trigger.fetches_report();
         while let Some(page) = pages.next().await? {
             counts.addresses += page.own.addresses;
             counts.shared_addresses += page.own.shared;
@@ -154,20 +157,22 @@ impl Attempt {
                     Change::Hold { .. } => continue,
                 } += 1;
                 if let Change::Remove { pair, .. } = change
+                    && may_hold
                     && page.had_part.binary_search(pair).is_ok()
                 {
                     draft.removals.push(*pair);
                 }
             }
-            store
-                .append_plan(&self.run, &page.comparison.changes, self.now())
-                .await?;
+            let mut steps = page.comparison.changes;
+            // What is kept back for others is no step of this plan.
+            steps.retain(is_sent);
+            store.append_plan(&self.run, &steps, self.now()).await?;
         }
         Ok(draft)
     }
 
     /// Decides what the plan keeps back, and says so. What a person asked to remove is removed.
-    fn judge(&self, draft: &Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
+    fn judge(&self, draft: Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
         let (removals, had_part) = (draft.removals.len() as u64, draft.had_part);
         let percent = self.workers.settings.hold_removals_percent;
         if !self.run.record.trigger.fetches_report() {
@@ -183,7 +188,7 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Everything(draft.removals.clone()), Some(warning))
+            (Hold::Everything(draft.removals), Some(warning))
         } else if is_held(removals, had_part, percent) {
             let warning = Warning::new(
                 "removals_held",
@@ -194,7 +199,7 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Removals(draft.removals.clone()), Some(warning))
+            (Hold::Removals(draft.removals), Some(warning))
         } else {
             (Hold::Nothing, None)
         }
