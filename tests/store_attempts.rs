@@ -116,7 +116,7 @@ async fn an_attempt_whose_owner_is_gone_is_lost_when_it_was_last_heard_of() {
         failure: None,
     };
     let record = store.finish_run(&third, &ending, at(2002)).await.unwrap();
-    let last = record.attempt_log.last().unwrap();
-    assert_eq!((last.number, last.outcome), (3, Some(AttemptOutcome::Ended)));
-    assert_eq!((last.began_at, last.ended_at), (at(2001), Some(at(2002))));
+    let newest = record.attempt_log.last().unwrap();
+    assert_eq!((newest.number, newest.outcome), (3, Some(AttemptOutcome::Ended)));
+    assert_eq!((newest.began_at, newest.ended_at), (at(2001), Some(at(2002))));
 }

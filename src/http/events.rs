@@ -92,7 +92,7 @@ pub(super) async fn follow(
 struct Listener {
     app: AppState,
     id: RunId,
-    moved: broadcast::Receiver<RunId>,
+    moved: broadcast::Receiver<Option<RunId>>,
     /// The record of the last event.
     told: Option<RunRecord>,
     /// A record that is yet to be told.
@@ -149,7 +149,7 @@ impl Listener {
                 () = self.app.ending.cancelled() => return Woken::Ending,
                 () = &mut beat => return Woken::Beat,
                 moved = self.moved.recv() => match moved {
-                    Ok(run) if run != self.id => {}
+                    Ok(Some(run)) if run != self.id => {}
                     Ok(_) | Err(RecvError::Lagged(_)) => return Woken::Moved,
                     Err(RecvError::Closed) => return Woken::Ending,
                 },

@@ -25,7 +25,7 @@ struct Inner {
     queue: Notify,
     schedule: Notify,
     ended: broadcast::Sender<RunId>,
-    moved: broadcast::Sender<RunId>,
+    moved: broadcast::Sender<Option<RunId>>,
     active: Mutex<HashMap<RunId, (IntegrationId, CancellationToken)>>,
 }
 
@@ -53,8 +53,10 @@ impl Desk {
         self.0.schedule.notify_one();
     }
 
-    /// Ends the work on an integration's run, if there is any: its cancellation is in the store already.
+    /// Ends the work on an integration's run, if there is any: its cancellation is in the store already. One that nobody
+    /// works on has ended there.
     pub fn cancel_work_of(&self, integration: IntegrationId) {
+        drop(self.0.moved.send(None));
         for (of, token) in self.lock().values() {
             if *of == integration {
                 token.cancel();
@@ -81,14 +83,14 @@ impl Desk {
         self.run_moved(run);
     }
 
-    /// Tells of each run whose record changes from now on.
-    pub fn moved_runs(&self) -> broadcast::Receiver<RunId> {
+    /// Tells of each run whose record changes from now on; with `None` of one whose id is not at hand.
+    pub fn moved_runs(&self) -> broadcast::Receiver<Option<RunId>> {
         self.0.moved.subscribe()
     }
 
     /// Tells that the record of a run changed. Waits for nobody: who lags behind looks into the store.
     pub fn run_moved(&self, run: RunId) {
-        drop(self.0.moved.send(run));
+        drop(self.0.moved.send(Some(run)));
     }
 
     /// Waits until a run may be waiting.

@@ -216,6 +216,27 @@ async fn who_comes_back_gets_the_present_state_first_and_ids_that_go_on() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_run_that_nobody_works_on_is_told_too() {
+    let mut rig = slow_rig().await;
+    rig.config.max_concurrent_runs = std::num::NonZeroUsize::MIN;
+    let (service, id) = rig.serve_one().await;
+    let first = service.start_run(&id).await;
+    service.in_phase(&first, "waiting_for_report").await;
+    let mut deleted = rig.integration("wiz2");
+    deleted["wiz"]["clientid"] = json!("another");
+    let deleted = service.create(deleted).await;
+    let queued = service.start_run(&deleted).await;
+    let mut events = service.follow(&queued).await;
+    assert_eq!(events.next().await.unwrap().data["state"], "queued");
+    let path = format!("/api/v1/integrations/context/{deleted}");
+    let (status, _) = service.call(Method::DELETE, &path, None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let events = events.rest().await;
+    assert_eq!((events.len(), &*events[0].name), (1, "finished"));
+    assert_eq!(events[0].data["state"], "cancelled");
+}
+
+#[tokio::test]
 async fn of_a_run_that_has_ended_the_end_is_told_at_once() {
     let rig = Rig::new().await;
     let (service, id) = rig.serve_one().await;
