@@ -14,8 +14,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    approval, audit, auth, deletion, health, integrations, openapi, plan, records, request_id, run_calls,
-    runs,
+    approval, audit, auth, deletion, events, health, integrations, openapi, plan, records, request_id,
+    run_calls, runs,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -55,6 +55,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::cancel))
         .routes(routes!(approval::approve))
         .routes(routes!(plan::list))
+        .routes(routes!(events::follow))
         .routes(routes!(audit::search))
         .routes(routes!(audit::read))
         .routes(routes!(audit::list))

@@ -4,6 +4,7 @@
 //! through a single connection, each in a short transaction that never spans the network. What belongs together (a run
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
+mod attempts;
 mod audit;
 mod database;
 mod error;
@@ -33,6 +34,7 @@ pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, LONGEST_PAUSE, Orders, Rerun};
+pub use removal::{Deletion, StartedRemoval};
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};

@@ -70,6 +70,7 @@ pub(super) struct Execution {
 impl Execution {
     pub(super) fn new(workers: Workers, run: ClaimedRun) -> Self {
         let work = workers.desk.begin_work(run.id(), run.record.integration);
+        workers.desk.run_moved(run.id());
         Self {
             workers,
             run,
@@ -186,6 +187,7 @@ impl Execution {
             .store
             .end_attempt(&self.run, &end, self.now())
             .await?;
+        self.workers.desk.run_moved(self.run.id());
         Ok(None)
     }
 

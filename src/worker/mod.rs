@@ -20,6 +20,7 @@ mod queue;
 mod report;
 mod schedule;
 mod scheduler;
+mod waits;
 mod wanted;
 mod workers;
 

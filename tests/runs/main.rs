@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attempts;
 mod bad_reports;
 mod basics;
+mod cancel;
 mod chance;
 mod complaints;
 mod credentials;
 mod doubt;
+mod events;
 mod faults;
 mod holds;
 mod joining;
