@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::rand;
+use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
+    router: Router,
     store: Store,
     shutdown: Shutdown,
     _lock: DatabaseLock,
@@ -47,6 +49,11 @@ impl Service {
     /// Where the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The API, for those in the same process who can do without its socket.
+    pub const fn router(&self) -> &Router {
+        &self.router
     }
 
     /// Its database.
@@ -125,12 +132,14 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
     };
     told.tell(address);
     workers.start(shutdown);
+    let router = http::router(app);
     shutdown.spawn_vital(
         "http",
-        http::serve(listener, http::router(app), clock, shutdown.clone()),
+        http::serve(listener, router.clone(), clock, shutdown.clone()),
     );
     Ok(Service {
         address,
+        router,
         store,
         shutdown: shutdown.clone(),
         _lock: lock,
