@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use wiz_context::clock::Clock;
 use wiz_context::config::Config;
 use wiz_context::domain::{AllowedHosts, ApiKey, Timestamp};
 use wiz_context::fusion::FusionAccount;
+use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 use wiz_context::shutdown::Shutdown;
 use wiz_context::simulator::{Simulator, SimulatorSettings};
 use wiz_context::startup;
@@ -123,6 +124,12 @@ pub(crate) struct World {
 /// The service crashed, as it was to.
 #[derive(Debug)]
 pub(crate) struct Crashed;
+
+/// Made once for all services: connections of one that has ended are not taken up again.
+static CLIENTS: LazyLock<Outgoing> = LazyLock::new(|| {
+    let clock = Clock::standing(Timestamp::default());
+    Outgoing::new(OutgoingSettings::default(), clock).unwrap()
+});
 
 const KEY: &str = "planted-api-key";
 
@@ -302,7 +309,8 @@ impl World {
 
 fn start(config: &Config, clock: &Clock) -> Live {
     let (turns, shutdown) = (Turns::new(), Shutdown::new());
-    let service = turns.block_on(startup::start(config.clone(), clock.clone(), &shutdown)).unwrap();
+    let starting = startup::start_with(config.clone(), clock.clone(), &shutdown, Some(&CLIENTS));
+    let service = turns.block_on(starting).unwrap();
     *turns.parking.store.lock().unwrap() = Some(service.store().clone());
     Live { turns, service, shutdown }
 }
