@@ -142,10 +142,7 @@ impl World {
             let start = Simulator::start(SimulatorSettings::default(), clock.clone(), &tasks);
             neighbours.block_on(start).unwrap()
         });
-        let folder = match Path::new("/dev/shm") {
-            memory if memory.is_dir() => tempfile::tempdir_in(memory).unwrap(),
-            _ => tempfile::tempdir().unwrap(),
-        };
+        let folder = folder();
         let hosts = simulators.each_ref().map(Simulator::allow_hosts).join(",");
         let allowed_hosts: AllowedHosts = hosts.parse().unwrap();
         let database = format!("sqlite://{}", folder.path().join("test.db").display());
@@ -160,6 +157,7 @@ impl World {
             docs: false,
             ..Config::default()
         };
+        std::fs::write(folder.path().join("test.db"), &*EMPTY_DATABASE).unwrap();
         let live = Some(start(&config, &clock));
         let ledger = neighbours.block_on(SqliteConnection::connect(&database)).unwrap();
         Self {
@@ -304,6 +302,24 @@ impl World {
             self.neighbours.block_on(rows.fetch_all(&mut self.ledger)).unwrap();
         let row = |(ip, context, acknowledged, sent)| LedgerRow { ip, context, acknowledged, sent };
         rows.into_iter().map(row).collect()
+    }
+}
+
+/// A database without anything in it: making its tables takes longer than a run.
+static EMPTY_DATABASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = folder();
+    let path = folder.path().join("test.db");
+    let url = format!("sqlite://{}", path.display());
+    let keyring = Keyring::read(&Keyring::generate()).unwrap();
+    Turns::new().block_on(async { Store::open(&url, keyring).await.unwrap().close().await });
+    std::fs::read(path).unwrap()
+});
+
+/// A folder in memory where the system has one: nothing here is to outlive the machine.
+fn folder() -> TempDir {
+    match Path::new("/dev/shm") {
+        memory if memory.is_dir() => tempfile::tempdir_in(memory).unwrap(),
+        _ => tempfile::tempdir().unwrap(),
     }
 }
 
