@@ -4,7 +4,9 @@
 //! can happen any more: both have nothing to do, nobody uses a connection to the database, and several turns brought
 //! nothing new. Then the clock leaps to the time at which the first sleeper wakes.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -48,6 +50,13 @@ const NAP: Duration = Duration::from_mins(10);
 /// How long a runtime waits for its database before it is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// After each poll of a task it is looked whether the service is to crash there.
+const EACH_POLL: u32 = 1;
+const ANY_POLLS: u32 = 61;
+
+/// Requests per second that nobody has to wait for: the limit has tests of its own, and takes a leap for each request.
+const MANY_REQUESTS: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+
 /// A runtime that tells when it has nothing to do.
 pub(crate) struct Turns {
     runtime: Runtime,
@@ -63,13 +72,12 @@ struct Parking {
 }
 
 impl Turns {
-    fn new() -> Self {
+    fn new(polls_until_look: u32) -> Self {
         let parking = Arc::new(Parking::default());
         let told = Arc::clone(&parking);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            // After each poll of a task it is looked whether the service is to crash there.
-            .event_interval(1)
+            .event_interval(polls_until_look)
             .on_thread_park(move || {
                 if told.store.lock().unwrap().as_ref().is_none_or(Store::is_idle) {
                     told.parked.fetch_add(1, Ordering::SeqCst);
@@ -91,6 +99,8 @@ impl Turns {
             if watch.crashes() || parked >= 2 { Poll::Ready(()) } else { Poll::Pending }
         });
         self.runtime.block_on(async { drop(tokio::time::timeout(LOOK, done).await) });
+        // It would keep the runtime, which keeps it.
+        drop(self.parking.waker.take());
     }
 
     fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -118,6 +128,7 @@ pub(crate) struct World {
     _neighbours_tasks: Shutdown,
     ledger: SqliteConnection,
     config: Config,
+    clients: Outgoing,
     folder: TempDir,
 }
 
@@ -125,11 +136,22 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct Crashed;
 
-/// Made once for all services: connections of one that has ended are not taken up again.
-static CLIENTS: LazyLock<Outgoing> = LazyLock::new(|| {
-    let clock = Clock::standing(Timestamp::default());
-    Outgoing::new(OutgoingSettings::default(), clock).unwrap()
-});
+/// So many histories share HTTP clients, which take long to make and keep a little of each service that is gone.
+const SHARED_BY: u32 = 20;
+
+/// HTTP clients for a history. Connections of a service that is gone are not taken up again.
+fn clients() -> Outgoing {
+    thread_local! {
+        static CLIENTS: RefCell<Option<(u32, Outgoing)>> = const { RefCell::new(None) };
+    }
+    CLIENTS.with_borrow_mut(|shared| {
+        let (times, clients) = shared.take().filter(|(times, _)| *times < SHARED_BY).unwrap_or_else(|| {
+            let clock = Clock::standing(Timestamp::default());
+            (0, Outgoing::new(OutgoingSettings::default(), clock).unwrap())
+        });
+        shared.insert((times + 1, clients)).1.clone()
+    })
+}
 
 const KEY: &str = "planted-api-key";
 
@@ -137,9 +159,13 @@ impl World {
     /// A world in which the service runs.
     pub(crate) fn new(watch: Arc<Watch>) -> Self {
         let clock = Clock::standing(Timestamp::from_millis(1_795_493_090_000));
-        let (neighbours, tasks) = (Turns::new(), Shutdown::new());
+        let (neighbours, tasks) = (Turns::new(ANY_POLLS), Shutdown::new());
         let simulators = [0, 1].map(|_| {
-            let start = Simulator::start(SimulatorSettings::default(), clock.clone(), &tasks);
+            let settings = SimulatorSettings {
+                wiz_requests_per_second: MANY_REQUESTS.get(),
+                ..SimulatorSettings::default()
+            };
+            let start = Simulator::start(settings, clock.clone(), &tasks);
             neighbours.block_on(start).unwrap()
         });
         let folder = folder();
@@ -154,11 +180,13 @@ impl World {
             fusion: Some(FusionAccount::read(&simulators[0].netosecret(), &allowed_hosts).unwrap()),
             allowed_hosts,
             installation: Some("test".parse().unwrap()),
+            wiz_requests_per_second: MANY_REQUESTS,
             docs: false,
             ..Config::default()
         };
         std::fs::write(folder.path().join("test.db"), &*EMPTY_DATABASE).unwrap();
-        let live = Some(start(&config, &clock));
+        let clients = clients();
+        let live = Some(start(&config, &clock, &clients));
         let ledger = neighbours.block_on(SqliteConnection::connect(&database)).unwrap();
         Self {
             clock,
@@ -171,6 +199,7 @@ impl World {
             _neighbours_tasks: tasks,
             ledger,
             config,
+            clients,
             folder,
         }
     }
@@ -252,14 +281,19 @@ impl World {
     /// Ends the service where it stands, and starts the next one on what it left behind.
     pub(crate) fn crash(&mut self) {
         self.crash_points.push(self.watch.point());
-        let Live { turns, service, .. } = self.live.take().unwrap();
+        self.kill();
+        self.watch.survive();
+        self.start();
+    }
+
+    fn kill(&mut self) {
+        let Some(Live { turns, service, .. }) = self.live.take() else { return };
+        // Whoever leaves a waker behind keeps the runtime's settings, and with them this.
         drop(turns.parking.store.lock().unwrap().take());
         self.watch.look_away(|| {
             turns.runtime.shutdown_background();
             drop(service);
         });
-        self.watch.survive();
-        self.start();
     }
 
     /// Stops the service as it should stop, and starts it again.
@@ -275,7 +309,7 @@ impl World {
 
     fn start(&mut self) {
         self.wait_for_threads();
-        self.live = Some(start(&self.config, &self.clock));
+        self.live = Some(start(&self.config, &self.clock, &self.clients));
     }
 
     /// A crash of the process would end the database's threads with it. These end soon: once each has closed the log.
@@ -311,7 +345,7 @@ static EMPTY_DATABASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let path = folder.path().join("test.db");
     let url = format!("sqlite://{}", path.display());
     let keyring = Keyring::read(&Keyring::generate()).unwrap();
-    Turns::new().block_on(async { Store::open(&url, keyring).await.unwrap().close().await });
+    Turns::new(ANY_POLLS).block_on(async { Store::open(&url, keyring).await.unwrap().close().await });
     std::fs::read(path).unwrap()
 });
 
@@ -323,9 +357,15 @@ fn folder() -> TempDir {
     }
 }
 
-fn start(config: &Config, clock: &Clock) -> Live {
-    let (turns, shutdown) = (Turns::new(), Shutdown::new());
-    let starting = startup::start_with(config.clone(), clock.clone(), &shutdown, Some(&CLIENTS));
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn start(config: &Config, clock: &Clock, clients: &Outgoing) -> Live {
+    let (turns, shutdown) = (Turns::new(EACH_POLL), Shutdown::new());
+    let starting = startup::start_with(config.clone(), clock.clone(), &shutdown, Some(clients));
     let service = turns.block_on(starting).unwrap();
     *turns.parking.store.lock().unwrap() = Some(service.store().clone());
     Live { turns, service, shutdown }
