@@ -111,7 +111,7 @@ fn read(shared: &Shared, body: &[u8]) -> Result<Request, Refusal> {
         Value::Object(variables) => variables,
         _ => return Err(invalid("variables must be an object")),
     };
-    Request::read(&shared.schema, query, body["operationName"].as_str(), variables)
+    Request::read(shared.schema, query, body["operationName"].as_str(), variables)
 }
 
 /// The names that a request goes by: its fields', and the one that the client calls it.
