@@ -3,6 +3,7 @@
 //! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
 
 mod address;
+mod check;
 mod cve;
 mod endpoint;
 mod facts;
@@ -21,6 +22,7 @@ mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
+pub use check::{CheckName, CheckState, CheckStep, ConnectionCheck};
 pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};

@@ -5,6 +5,7 @@
 
 mod audit;
 mod auth;
+mod check;
 mod envelope;
 mod extract;
 mod health;

@@ -13,7 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
-use super::{audit, auth, health, integrations, openapi, records, request_id, run_calls, runs};
+use super::{audit, auth, check, health, integrations, openapi, records, request_id, run_calls, runs};
 
 /// The greatest body: a thousand times the largest that a call needs.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -44,6 +44,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
             integrations::delete
         ))
         .routes(routes!(integrations::status))
+        .routes(routes!(check::check))
         .routes(routes!(run_calls::start, run_calls::start_dry))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))

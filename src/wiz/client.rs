@@ -51,16 +51,16 @@ struct Body<'a, V> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<T> {
-    nodes: Option<Vec<T>>,
-    page_info: Option<PageInfo>,
+pub(super) struct Page<T> {
+    pub(super) nodes: Option<Vec<T>>,
+    pub(super) page_info: Option<PageInfo>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
+pub(super) struct PageInfo {
+    pub(super) has_next_page: bool,
+    pub(super) end_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,13 +131,25 @@ impl WizClient {
         self.token(None).await.map(drop)
     }
 
-    /// Signs in even when there is a token: a check of the credentials.
-    ///
-    /// # Errors
-    /// When the sign-in fails.
-    pub async fn sign_in_anew(&self) -> Result<(), WizError> {
-        self.0.token.forget().await;
-        self.sign_in().await
+    /// A client with the same turns but a token of its own, so that it has to sign in: what comes of that is no concern of
+    /// the others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Inner {
+            outgoing,
+            clock,
+            credentials,
+            limiter,
+            ..
+        } = &*self.0;
+        let token = Arc::new(TokenCache::new(clock.clone()));
+        Self::new(
+            outgoing.clone(),
+            clock.clone(),
+            credentials.clone(),
+            Arc::clone(limiter),
+            token,
+        )
     }
 
     /// The report of exactly this name: the oldest, and how many there are. `None` when there is none.
@@ -279,7 +291,7 @@ impl WizClient {
     }
 
     /// Asks, and once more with a fresh token when the token is refused: nothing was done then.
-    async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         query: &'static Query,
         variables: &Value,

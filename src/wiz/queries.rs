@@ -90,9 +90,18 @@ pub(super) const SEE_FINDING: Query = Query {
     repeat: Repeat::Harmless,
 };
 
+/// Findings with the addresses of what they are found on, for a check of the connection.
+pub(super) const SEE_ADDRESSES: Query = Query {
+    name: "wiz.see_addresses",
+    text: include_str!("queries/see_addresses.graphql"),
+    purpose: "see vulnerability findings",
+    scope: "read:vulnerabilities",
+    repeat: Repeat::Harmless,
+};
+
 /// All of them, for the test.
 #[cfg(test)]
-pub(super) const ALL: [&Query; 8] = [
+pub(super) const ALL: [&Query; 9] = [
     &FIND_REPORTS,
     &READ_REPORT,
     &CREATE_REPORT,
@@ -101,4 +110,5 @@ pub(super) const ALL: [&Query; 8] = [
     &READ_REPORT_RUN,
     &LIST_REPORT_RUNS,
     &SEE_FINDING,
+    &SEE_ADDRESSES,
 ];

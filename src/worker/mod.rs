@@ -7,6 +7,7 @@
 //! ```
 
 mod attempt;
+mod check;
 mod desk;
 mod download;
 mod execution;
@@ -21,6 +22,7 @@ mod scheduler;
 mod wanted;
 mod workers;
 
+pub use check::Checker;
 pub use desk::Desk;
 pub use schedule::next_run_at;
 pub use wanted::wanted_records;

@@ -262,8 +262,7 @@ impl Attempt {
     }
 
     fn report_name(&self) -> String {
-        let installation = &self.workers.settings.installation;
-        format!("wiz-context/{installation}/{}", self.integration.settings.name)
+        self.workers.settings.report_name(&self.integration.settings.name)
     }
 }
 

@@ -7,7 +7,7 @@ use super::Desk;
 use super::queue::work_off;
 use super::scheduler::keep_schedule;
 use crate::clock::Clock;
-use crate::domain::{AssetType, Policy};
+use crate::domain::{AssetType, IntegrationName, Policy};
 use crate::fusion::FusionClient;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -29,6 +29,13 @@ pub struct RunSettings {
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent, whatever the ledger says.
     pub full_push_every: u32,
+}
+
+impl RunSettings {
+    /// The name of an integration's report in Wiz.
+    pub(super) fn report_name(&self, integration: &IntegrationName) -> String {
+        format!("wiz-context/{}/{integration}", self.installation)
+    }
 }
 
 /// The Fusion account that labels are pushed to.

@@ -60,7 +60,7 @@ async fn clients_of_one_service_account_sign_in_once() {
 }
 
 #[tokio::test]
-async fn a_check_signs_in_even_with_a_token_at_hand() {
+async fn a_client_apart_signs_in_even_with_a_token_at_hand_and_leaves_that_alone() {
     let wiz = FakeWiz::start().await;
     let client = wiz.client();
     client.sign_in().await.unwrap();
@@ -68,7 +68,7 @@ async fn a_check_signs_in_even_with_a_token_at_hand() {
     assert_eq!(wiz.script.lock().unwrap().sign_ins.len(), 1);
     let refusal = (401, json!({"error": "access_denied"}));
     wiz.script.lock().unwrap().sign_in_answers.push_back(refusal);
-    let failure = client.sign_in_anew().await.unwrap_err().failure();
+    let failure = client.apart().sign_in().await.unwrap_err().failure();
     assert_eq!(
         (failure.kind, failure.retryable),
         (FailureKind::Credentials, false)
