@@ -68,7 +68,10 @@ impl WizClient {
                 sight.address |= addresses.any(|address| wanted(&address));
             }
             // An empty page with another one behind it is no end.
-            after = page.page_info.filter(|page| page.has_next_page).and_then(|page| page.end_cursor);
+            after = page
+                .page_info
+                .filter(|page| page.has_next_page)
+                .and_then(|page| page.end_cursor);
             if sight.address || after.is_none() {
                 break;
             }

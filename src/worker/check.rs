@@ -235,7 +235,9 @@ fn list_step(name: &str, found: Option<&FoundReport>) -> CheckStep {
             found.matches
         ),
         Some(_) => format!("The service account lists reports, and {name} is among them."),
-        None => format!("The service account lists reports. The next run makes {name}, or gives it that name."),
+        None => {
+            format!("The service account lists reports. The next run makes {name}, or gives it that name.")
+        }
     };
     ok(ListReports, message)
 }

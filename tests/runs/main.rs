@@ -6,6 +6,7 @@
 mod bad_reports;
 mod basics;
 mod chance;
+mod check;
 mod credentials;
 mod doubt;
 mod faults;

@@ -49,7 +49,12 @@ impl Rig {
     }
 
     pub(crate) async fn with(simulator: SimulatorSettings) -> Self {
-        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), PACE);
+        Self::at_pace(PACE, simulator).await
+    }
+
+    /// A rig whose time runs another number of times as fast as the real one.
+    pub(crate) async fn at_pace(pace: u32, simulator: SimulatorSettings) -> Self {
+        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), pace);
         let tasks = Shutdown::new();
         let simulator = Simulator::start(simulator, clock.clone(), &tasks).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
