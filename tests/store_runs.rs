@@ -72,7 +72,10 @@ async fn create(store: &Store, name: &str) -> IntegrationId {
 }
 
 async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Timestamp) -> ClaimedRun {
-    let flags = RunFlags { dry_run, full: false };
+    let flags = RunFlags {
+        dry_run,
+        ..RunFlags::default()
+    };
     let start = RunStart {
         actor: Actor::scheduler(),
         trigger: Trigger::Manual,
@@ -500,7 +503,7 @@ async fn an_owner_hears_the_order_to_end_from_its_next_write_and_may_still_settl
     for heard in [
         store.doubt_puts(&run, account, &not_sent, at(5)).await,
         store.doubt_deletes(&run, account, &[sent[0].pair], at(5)).await,
-        store.save_checkpoint(&run, at(5)).await,
+        store.save_checkpoint(&run, at(5)).await.map(drop),
         store.save_report(&run, None, at(5)).await,
     ] {
         assert!(matches!(heard, Err(StoreError::RunEnding(_))), "{heard:?}");

@@ -102,6 +102,19 @@ words!(Trigger {
     Verify = "verify",
 });
 
+/// Which run of the report a run reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportChoice {
+    /// A new one, which it asks Wiz for.
+    #[default]
+    Rerun,
+    /// The last one that completed.
+    Last,
+}
+
+words!(ReportChoice { Rerun = "rerun", Last = "last" });
+
 /// What a run was asked for beside its integration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunFlags {
@@ -109,6 +122,8 @@ pub struct RunFlags {
     pub dry_run: bool,
     /// Send every wanted pair, whatever the ledger says.
     pub full: bool,
+    /// Which run of the report to read.
+    pub report: ReportChoice,
 }
 
 /// How far the present phase has come.
@@ -237,6 +252,8 @@ pub struct RunRecord {
     pub trigger: Trigger,
     /// Whether it only works out the plan.
     pub dry_run: bool,
+    /// Which run of the report it was to read.
+    pub report_choice: ReportChoice,
     /// How many attempts were begun.
     pub attempts: u32,
     /// The entity tag of the settings that the last attempt read; null before the first.

@@ -31,16 +31,16 @@ impl Store {
         Ok(orders)
     }
 
-    /// Remembers what need not be done again.
+    /// Remembers what need not be done again, and tells the orders as they are at that moment.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<Orders, StoreError> {
         let mut tx = self.write().await?;
-        write_on(&mut tx, run, now).await?;
+        let orders = write_on(&mut tx, run, now).await?;
         write_checkpoint(&mut tx, run).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(orders)
     }
 
     /// Notes what the report said: the certificate, what was skipped, the warnings and the counts of the reading.

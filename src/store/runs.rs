@@ -7,7 +7,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, IntegrationId, Phase, RunFlags, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    Cancellation, IntegrationId, Phase, ReportChoice, RunFlags, RunId, RunRecord, RunState, SettingsTag,
+    Timestamp, Trigger,
 };
 
 /// What asks for a run.
@@ -96,7 +97,8 @@ pub(super) enum Newest {
 }
 
 impl Store {
-    /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is.
+    /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is. One that was to
+    /// read the last report asks for a new one when this start does, unless it has chosen its report already.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such integration, [`StoreError::RunEnding`] when the one under way was told
@@ -195,12 +197,14 @@ pub(super) async fn start(
         return Err(StoreError::NotFound("integration"));
     }
     let joined = sqlx::query(
-        "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3) \
+        "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3), \
+         report_choice = CASE WHEN $4 = 'rerun' AND checkpoint ->> 'report_run' IS NULL THEN $4 ELSE report_choice END \
          WHERE integration_id = $1 AND state IN ('queued', 'running') RETURNING *",
     )
     .bind(integration.to_string())
     .bind(start.flags.dry_run)
     .bind(start.flags.full)
+    .bind(start.flags.report.as_str())
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(row) = joined {
@@ -211,8 +215,8 @@ pub(super) async fn start(
         return Ok(StartedRun { record, joined: true });
     }
     let row = sqlx::query(
-        "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $7) RETURNING *",
+        "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, report_choice, resume_at, \
+         queued_at) VALUES ($1, $2, 'queued', $3, $4, $5, $6, $8, $7, $7) RETURNING *",
     )
     .bind(RunId::new(now).to_string())
     .bind(integration.to_string())
@@ -221,6 +225,7 @@ pub(super) async fn start(
     .bind(start.flags.dry_run)
     .bind(start.flags.full)
     .bind(now.as_millis())
+    .bind(start.flags.report.as_str())
     .fetch_one(&mut *tx)
     .await?;
     if start.trigger == Trigger::Schedule {
@@ -366,6 +371,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
             .transpose()?,
         trigger: Trigger::read(row.try_get("trigger")?).ok_or_else(|| corrupt("runs.trigger"))?,
         dry_run: row.try_get("dry_run")?,
+        report_choice: report_choice(row)?,
         attempts: row.try_get("attempts")?,
         settings_etag: tag.map(|tag| SettingsTag(tag).to_string()),
         progress: json(row, "progress")?,
@@ -380,6 +386,11 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         started_at: time("started_at")?,
         finished_at: time("finished_at")?,
     })
+}
+
+/// Which run of the report a row's run is to read.
+pub(super) fn report_choice(row: &SqliteRow) -> Result<ReportChoice, StoreError> {
+    ReportChoice::read(row.try_get("report_choice")?).ok_or_else(|| StoreError::corrupt("runs.report_choice"))
 }
 
 /// The value of a JSON column.

@@ -13,7 +13,7 @@ use super::error::Problem;
 use super::queries::{self, Query};
 use super::report::{Unreadable, WireReport, WireReportRun};
 use super::request::REPORT_TYPE;
-use super::{FoundReport, Report, ReportRequest, ReportRun, WizError, answer, token};
+use super::{FoundReport, Report, ReportRequest, ReportRun, ReportRunStatus, WizError, answer, token};
 use crate::clock::Clock;
 use crate::domain::{BearerToken, ReportId, ReportRunId, WizCredentials};
 use crate::outgoing::{Call, Outgoing, RateLimiter, TokenCache};
@@ -71,6 +71,17 @@ struct Reports {
 #[derive(Deserialize)]
 struct OneReport {
     report: Option<WireReport>,
+}
+
+#[derive(Deserialize)]
+struct LastSuccess {
+    report: Option<LastSuccessOfReport>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LastSuccessOfReport {
+    last_successful_run: Option<WireReportRun>,
 }
 
 #[derive(Deserialize)]
@@ -236,6 +247,33 @@ impl WizClient {
     /// # Errors
     /// When Wiz cannot be asked, or refuses.
     pub async fn newest_report_run(&self, id: &ReportId) -> Result<Option<ReportRun>, WizError> {
+        match newest(self.listed_runs(id).await?) {
+            Some(newest) => Ok(Some(newest)),
+            None => Ok(self.report(id).await?.and_then(|report| report.last_run)),
+        }
+    }
+
+    /// The newest run of a report that has its file: of its list of runs, or its last successful run where none of that list
+    /// has, or the list is not to be had.
+    ///
+    /// # Errors
+    /// When Wiz cannot be asked, or refuses.
+    pub async fn last_completed_run(&self, id: &ReportId) -> Result<Option<ReportRun>, WizError> {
+        let completed = |run: &ReportRun| run.status == ReportRunStatus::Completed;
+        let mut runs = self.listed_runs(id).await?;
+        runs.retain(completed);
+        if let Some(newest) = newest(runs) {
+            return Ok(Some(newest));
+        }
+        let query = &queries::READ_LAST_SUCCESS;
+        let answer = self.ask(query, &json!({ "id": id })).await;
+        let found = known(answer)?.and_then(|LastSuccess { report }| report?.last_successful_run);
+        let run: Option<ReportRun> = found.map(|run| read(query, run)).transpose()?;
+        Ok(run.filter(completed))
+    }
+
+    /// The newest runs of a report, as they are listed; none when Wiz does not list them.
+    async fn listed_runs(&self, id: &ReportId) -> Result<Vec<ReportRun>, WizError> {
         let query = &queries::LIST_REPORT_RUNS;
         let variables = json!({ "first": RUNS_LOOKED_AT, "filterBy": { "reportId": id } });
         let runs = match known(self.ask(query, &variables).await) {
@@ -244,18 +282,7 @@ impl WizClient {
             Err(error) if error.is_bad_user_input() => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut newest: Option<ReportRun> = None;
-        for run in runs {
-            let run: ReportRun = read(query, run)?;
-            // Of two that began at once, the one listed first is the newer.
-            if newest.as_ref().is_none_or(|newest| run.run_at > newest.run_at) {
-                newest = Some(run);
-            }
-        }
-        match newest {
-            Some(newest) => Ok(Some(newest)),
-            None => Ok(self.report(id).await?.and_then(|report| report.last_run)),
-        }
+        runs.into_iter().map(|run| read(query, run)).collect()
     }
 
     /// One run of a report; `None` when Wiz does not know it any more.
@@ -349,6 +376,12 @@ impl fmt::Debug for WizClient {
             .field(&self.0.credentials.connection)
             .finish()
     }
+}
+
+/// The newest of some runs; of two that began at once, the one listed first is the newer.
+fn newest(runs: Vec<ReportRun>) -> Option<ReportRun> {
+    let newer = |newest: ReportRun, run: ReportRun| if run.run_at > newest.run_at { run } else { newest };
+    runs.into_iter().reduce(newer)
 }
 
 /// What was asked for; `None` when Wiz does not know it.

@@ -27,4 +27,4 @@ pub use download::ReportDownload;
 pub use error::WizError;
 pub use probe::Sight;
 pub use report::{FoundReport, Report, ReportRun, ReportRunStatus, ReportUrl};
-pub use request::{ColumnChoice, ReportRequest};
+pub use request::{AskedFindings, ColumnChoice, ReportRequest};

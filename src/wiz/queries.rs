@@ -36,6 +36,15 @@ pub(super) const READ_REPORT: Query = Query {
     repeat: Repeat::Harmless,
 };
 
+/// The last run of a report that succeeded.
+pub(super) const READ_LAST_SUCCESS: Query = Query {
+    name: "wiz.read_last_success",
+    text: include_str!("queries/read_last_success.graphql"),
+    purpose: "read the report",
+    scope: "read:reports",
+    repeat: Repeat::Harmless,
+};
+
 /// A new report, which Wiz runs at once. Not repeated: it can have been made although the answer was lost.
 pub(super) const CREATE_REPORT: Query = Query {
     name: "wiz.create_report",
@@ -101,9 +110,10 @@ pub(super) const SEE_ADDRESSES: Query = Query {
 
 /// All of them, for the test.
 #[cfg(test)]
-pub(super) const ALL: [&Query; 9] = [
+pub(super) const ALL: [&Query; 10] = [
     &FIND_REPORTS,
     &READ_REPORT,
+    &READ_LAST_SUCCESS,
     &CREATE_REPORT,
     &UPDATE_REPORT,
     &RERUN_REPORT,

@@ -35,7 +35,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_mins(5);
 
 /// The longest pause that a neighbour is granted.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Attempts in a row without progress that a run has.
 const MAX_FRUITLESS: u32 = 8;

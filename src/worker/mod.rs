@@ -12,6 +12,7 @@ mod desk;
 mod download;
 mod execution;
 mod interruption;
+mod last_report;
 mod pace;
 mod planning;
 mod pushing;

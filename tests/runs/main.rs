@@ -11,6 +11,7 @@ mod credentials;
 mod doubt;
 mod faults;
 mod joining;
+mod last_report;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;
