@@ -39,8 +39,8 @@ pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use report::REPORT_COLUMNS;
 pub use run::{
-    Cancellation, Certificate, Counts, Phase, Progress, ReportChoice, RunFlags, RunRecord, RunState, Skipped,
-    Trigger, Verdict, Warning,
+    Cancellation, Certificate, Counts, Phase, Progress, Proof, ReportChoice, RunFlags, RunRecord, RunState,
+    Skipped, Trigger, Verdict, Warning,
 };
 pub use score::Score;
 pub use secret::{ApiKey, BearerToken, ClientSecret, SharedSecret};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::queue::{note_advance, note_real_start, write_checkpoint, write_on};
-use super::run_notes::write_counts;
-use super::{ClaimedRun, Orders, Store, StoreError};
+use super::run_notes::{write_counts, write_reading};
+use super::{ClaimedRun, Orders, Reading, Store, StoreError};
 use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
 
 /// Rows in one statement: past this a longer one gains nothing.
@@ -32,18 +32,20 @@ pub struct StagingFacts {
 }
 
 impl Store {
-    /// Begins a set of facts for a run; what an earlier attempt of it left half written goes stale.
+    /// Begins a set of facts for a run, and notes the reading that it is of on the run's record: there are no facts without
+    /// a certificate. What an earlier attempt of the run left half written goes stale.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
     pub async fn begin_facts(
         &self,
         run: &ClaimedRun,
-        report_run_at: Timestamp,
+        reading: &Reading,
         now: Timestamp,
     ) -> Result<StagingFacts, StoreError> {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
+        write_reading(&mut tx, run, reading).await?;
         sqlx::query(
             "UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')",
         )
@@ -56,7 +58,7 @@ impl Store {
         )
         .bind(run.record.integration.to_string())
         .bind(run.id().to_string())
-        .bind(report_run_at.as_millis())
+        .bind(reading.certificate.report_run_at.as_millis())
         .bind(now.as_millis())
         .fetch_one(&mut *tx)
         .await?;
@@ -181,7 +183,8 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let moved = sqlx::query(
-            "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry')",
+            "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry') \
+             AND EXISTS (SELECT 1 FROM runs WHERE runs.id = fact_sets.run_id AND certificate IS NOT NULL)",
         )
         .bind(set.0)
         .bind(state)
@@ -189,7 +192,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if moved.rows_affected() != 1 {
-            return Err(StoreError::NotFound("staged set of facts"));
+            return Err(StoreError::NotFound("staged set of facts with a certificate"));
         }
         write_counts(&mut tx, run, counts).await?;
         if !orders.dry_run {

@@ -27,5 +27,6 @@ pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, Orders, Rerun};
+pub use run_notes::Reading;
 pub use runs::{CancelOrder, RunStart, RunsQuery, StartedRun};
 pub use seal::{Keyring, KeyringError};

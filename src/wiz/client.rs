@@ -24,6 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(115);
 /// The pause of a service account that was told to slow down, but not for how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The longest pause of a service account, as long as a run waits at most before its next attempt.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
 /// Reports looked at per page, and pages at most: a search for a full name gives a handful.
 const REPORTS_PER_PAGE: u32 = 100;
 const MAX_PAGES: usize = 50;
@@ -359,7 +362,8 @@ impl WizClient {
             ..
         }) = &result
         {
-            self.0.limiter.pause(retry_after.unwrap_or(PAUSE));
+            let asked = retry_after.unwrap_or(PAUSE);
+            self.0.limiter.pause(asked.min(LONGEST_PAUSE));
         }
         result
     }
