@@ -4,6 +4,7 @@
 //! scheduler ─┐                          ┌─▶ heartbeat
 //!  (API) ────┴▶ store: queue ─▶ queue ─▶ execution ─▶ attempt: sign in ─▶ report ─▶ download ─▶ planning ─▶ pushing
 //!        desk: wakes, ends work          └─▶ back to the queue, or the run's end
+//!  (API) ─────▶ check: whether a run could come to its end
 //! ```
 
 mod attempt;
