@@ -27,5 +27,6 @@ pub(super) async fn check(
     query: Query,
 ) -> Result<Answer<Envelope<ConnectionCheck>>, Problem> {
     query.done()?;
-    Ok(Answer::one(app.checker.check(id, &app.ending).await?))
+    let check = Box::pin(app.checker.check(id, &app.ending));
+    Ok(Answer::one(check.await?))
 }
