@@ -53,6 +53,8 @@ pub struct Config {
     pub max_concurrent_runs: NonZeroUsize,
     /// How many requests per second Wiz gets for one service account. Default: 3.
     pub wiz_requests_per_second: NonZeroU32,
+    /// How much of an integration's pairs a run may remove without asking, in percent. Default: 20.
+    pub hold_removals_percent: u8,
     /// How long a run may take from its first attempt on. Default: 48 hours.
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent. Default: 7.
@@ -81,6 +83,7 @@ impl Default for Config {
             max_concurrent_runs: NonZeroUsize::new(2).expect("not nought"),
             // The least of the limits that are quoted for a service account.
             wiz_requests_per_second: number(3),
+            hold_removals_percent: 20,
             run_timeout: Duration::from_hours(48),
             full_push_every: number(7),
             ca_file: None,

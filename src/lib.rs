@@ -29,14 +29,15 @@
 //!    whole ends the run here, and nothing has changed.
 //! 5. What it says of each asset is staged in [`store`] under the run.
 //! 6. One run at a time plans: its facts come into force, are merged with those of the other integrations by address, and
-//!    are compared with the ledger.
+//!    are compared with the ledger. When that would remove a great part of the labels, the removals are held.
 //! 7. The differences go to Fusion in batches. Before a batch goes out its pairs are in doubt; Fusion's answer settles them.
 //! 8. The run ends; its record and the audit log tell what it read and did.
 //!
 //! Words: an *integration* is the connection to one Wiz tenant. A *run* makes the labels equal to a *report*, which lists
 //! *findings*. *Facts* are what a report says of each *asset*. A *pair* is an address and a *context* (`cve` …), for which
 //! Fusion holds one value: its *labels*. The *ledger* knows per pair what Fusion last acknowledged, and what was sent since
-//! without an answer. A *plan* is the difference between facts and ledger.
+//! without an answer. A *plan* is the difference between facts and ledger. A *hold* keeps removals back until a person
+//! approves them.
 
 pub mod clock;
 pub mod commands;

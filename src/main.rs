@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use wiz_context::clock::Clock;
 use wiz_context::commands::{self, DemoArgs, HealthArgs, LabelsArgs, ServeArgs, SimulateArgs};
 use wiz_context::config::WrongSetting;
-use wiz_context::shutdown::Shutdown;
+use wiz_context::shutdown::{PATIENCE, Shutdown};
 
 /// Keeps the IP context labels of a Netography Fusion account equal to what Wiz knows of its vulnerable assets
 #[derive(Debug, Parser)]
@@ -31,9 +30,6 @@ enum Command {
 
 /// As for a flag that does not exist.
 const WRONG_USAGE: u8 = 2;
-
-/// How long a command's tasks may take to end once a signal came.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Runs a command that goes on until a signal comes.
 fn until_a_signal<F>(command: impl FnOnce(Shutdown) -> F) -> anyhow::Result<()>

@@ -8,6 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+/// How long what is under way may take once the end is asked for. Container engines kill after ten seconds, and the database
+/// wants a moment to close.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
 /// Starts tasks and ends them: first softly (a token that every task watches), then by dropping what is left.
 /// Cheap to clone; clones share the tasks.
 #[derive(Clone, Debug, Default)]

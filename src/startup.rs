@@ -106,6 +106,7 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
             policy: config.policy,
             asset_types: config.asset_types,
             max_concurrent: config.max_concurrent_runs.get(),
+            hold_removals_percent: config.hold_removals_percent,
             run_timeout: config.run_timeout,
             full_push_every: config.full_push_every.get(),
         }),

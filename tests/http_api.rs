@@ -152,6 +152,7 @@ fn checker(store: &Store, desk: &Desk, clock: &Clock) -> Checker {
             policy: Policy::default(),
             asset_types: AssetType::with_addresses(),
             max_concurrent: 1,
+            hold_removals_percent: 20,
             run_timeout: Duration::from_hours(48),
             full_push_every: 7,
         }),

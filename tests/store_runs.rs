@@ -14,8 +14,9 @@ use wiz_context::domain::{
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Ending, FactSetId,
-    Keyring, LedgerQuery, NewIntegration, Reading, RunStart, Store, StoreError,
+    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
+    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
+    StoreError,
 };
 use wiz_context::worker::wanted_records;
 
@@ -78,11 +79,7 @@ async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Ti
         dry_run,
         ..RunFlags::default()
     };
-    let start = RunStart {
-        actor: Actor::scheduler(),
-        trigger: Trigger::Manual,
-        flags,
-    };
+    let start = RunStart::new(Actor::scheduler(), Trigger::Manual, flags);
     store.start_run(integration, &start, now).await.unwrap();
     store.claim_run(now, &[]).await.unwrap().unwrap()
 }
@@ -131,10 +128,19 @@ async fn stage(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: 
     store.complete_facts(run, staging, now).await.unwrap()
 }
 
+/// A plan that keeps nothing back.
+async fn planning(store: &Store, set: FactSetId) -> Planning {
+    Planning {
+        set: Some(set),
+        account: Some(store.fusion_account("api.netography.com", "acme").await.unwrap()),
+        ..Planning::default()
+    }
+}
+
 async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) {
     let set = stage(store, run, assets, now).await;
     store
-        .plan_facts(run, set, &Counts::default(), 0, true, now)
+        .plan_facts(run, &planning(store, set).await, now)
         .await
         .unwrap();
 }
@@ -143,8 +149,12 @@ async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFa
 async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<Change> {
     let view = store.fact_view(integration, None).await.unwrap();
     let (mut changes, mut start) = (Vec::new(), None);
+    let query = PlanQuery {
+        account: Some(account),
+        ..PlanQuery::default()
+    };
     loop {
-        let page = store.plan_page(&view, Some(account), start, None).await.unwrap();
+        let page = store.plan_page(&view, &query, start).await.unwrap();
         let wanted = page
             .carriers
             .chunk_by(|one, other| one.ip == other.ip)
@@ -164,7 +174,7 @@ async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> 
                     facts,
                 }
             });
-        changes.extend(compare(&wanted.collect::<Vec<_>>(), &page.ledger, false).changes);
+        changes.extend(compare(&wanted.collect::<Vec<_>>(), &page.ledger).changes);
         start = page.next;
         if start.is_none() {
             return changes;
@@ -175,7 +185,7 @@ async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> 
 fn puts(changes: &[Change]) -> Vec<LabelRecord> {
     let record = |change: &Change| match change {
         Change::Add(record) | Change::Change { record, .. } => Some(record.clone()),
-        Change::Remove { .. } => None,
+        Change::Remove { .. } | Change::Hold { .. } => None,
     };
     changes.iter().filter_map(record).collect()
 }
@@ -317,7 +327,7 @@ async fn facts_without_a_certificate_never_come_into_force() {
     let lose = sqlx::query("UPDATE runs SET certificate = NULL");
     lose.execute(&mut connection).await.unwrap();
     let planned = store
-        .plan_facts(&mut run, set, &Counts::default(), 0, true, at(3))
+        .plan_facts(&mut run, &planning(&store, set).await, at(3))
         .await;
     assert!(matches!(planned, Err(StoreError::NotFound(_))), "{planned:?}");
     assert!(
@@ -397,7 +407,7 @@ async fn a_dry_run_keeps_its_facts_apart_from_those_in_force() {
     let set = stage(&store, &mut dry, &[asset("a", &["10.0.0.7"], 9)], at(6)).await;
     assert!(
         store
-            .plan_facts(&mut dry, set, &Counts::default(), 1, true, at(7))
+            .plan_facts(&mut dry, &planning(&store, set).await, at(7))
             .await
             .unwrap()
             .dry_run
@@ -496,7 +506,7 @@ async fn facts_of_a_deleted_integration_do_not_come_into_force() {
     let deleted = store.delete_integration(id, None, &told, at(2));
     deleted.await.unwrap();
     let planned = store
-        .plan_facts(&mut run, set, &Counts::default(), 0, true, at(3))
+        .plan_facts(&mut run, &planning(&store, set).await, at(3))
         .await;
     assert!(matches!(planned, Err(StoreError::RunEnding(_))), "{planned:?}");
     let other = create(&store, "wiz2").await;
@@ -518,7 +528,11 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
     let told = entry(AuditAction::Delete, newer);
     let deleted = store.delete_integration(newer, None, &told, at(20));
     deleted.await.unwrap();
-    let page = store.plan_page(&view, Some(account), None, None).await;
+    let query = PlanQuery {
+        account: Some(account),
+        ..PlanQuery::default()
+    };
+    let page = store.plan_page(&view, &query, None).await;
     assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
 }
 
@@ -581,4 +595,120 @@ async fn wanted_labels_can_be_read_while_another_integration_plans() {
         () = reads => {}
         () = plans => {}
     }
+}
+
+#[tokio::test]
+async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+
+    let mut run = claim(&store, id, true, at(5)).await;
+    let set = stage(&store, &mut run, &[], at(6)).await;
+    let planning = Planning {
+        hold: Hold::Everything(changes.iter().map(Change::pair).collect()),
+        ..planning(&store, set).await
+    };
+    let orders = store.plan_facts(&mut run, &planning, at(7)).await.unwrap();
+    assert!(orders.dry_run);
+    // A real start joins between the plan of the dry run and its end (or while it waits to go on after a crash).
+    let real = RunStart::new(Actor::scheduler(), Trigger::Manual, RunFlags::default());
+    assert!(store.start_run(id, &real, at(8)).await.unwrap().joined);
+    let completion = store.complete_run(&run, &orders, at(8)).await.unwrap();
+    assert!(matches!(completion, Completion::MoreAsked(_)));
+    let orders = store.plan_facts(&mut run, &planning, at(9)).await.unwrap();
+    let completion = store.complete_run(&run, &orders, at(10)).await.unwrap();
+    assert!(matches!(completion, Completion::Ended(record) if record.state == RunState::Held));
+
+    store
+        .approve_run(run.id(), Actor::scheduler(), at(11))
+        .await
+        .unwrap();
+    assert_eq!(
+        store.facts_kept_back(run.id()).await.unwrap(),
+        Some(set),
+        "the approval applies nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    let both = [asset("a", &["10.0.0.1"], 1), asset("b", &["10.0.0.2"], 1)];
+    bring_into_force(&store, &mut run, &both, at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+
+    let mut run = claim(&store, id, false, at(5)).await;
+    let set = stage(&store, &mut run, &both[1..], at(6)).await;
+    let held = Planning {
+        hold: Hold::Removals(vec![changes[0].pair()]),
+        ..planning(&store, set).await
+    };
+    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    finish(&store, &run, at(8)).await;
+    assert_eq!(removes(&plan(&store, id, account).await), []);
+
+    // The service starts with another account, and later with the first one again.
+    let other = store.fusion_account("api.netography.com", "other").await.unwrap();
+    let mut run = claim(&store, id, false, at(9)).await;
+    let set = stage(&store, &mut run, &both[1..], at(10)).await;
+    let elsewhere = Planning {
+        account: Some(other),
+        ..planning(&store, set).await
+    };
+    store.plan_facts(&mut run, &elsewhere, at(11)).await.unwrap();
+    finish(&store, &run, at(12)).await;
+    assert_eq!(
+        removes(&plan(&store, id, account).await),
+        [],
+        "nobody approved it"
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
+    let (store, account, _folder) = store().await;
+    let (one, two) = (create(&store, "one").await, create(&store, "two").await);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let changes = plan(&store, one, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, one, false, at(5)).await;
+    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(6)).await;
+    let held = Planning {
+        hold: Hold::Removals(vec![changes[0].pair()]),
+        ..planning(&store, set).await
+    };
+    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    finish(&store, &run, at(8)).await;
+
+    // The other integration wants another value there, which Fusion refuses; then it wants none.
+    let mut run = claim(&store, two, false, at(9)).await;
+    bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 7)], at(10)).await;
+    let puts: Vec<_> = puts(&plan(&store, two, account).await)
+        .into_iter()
+        .filter(|record| record.pair == changes[0].pair())
+        .collect();
+    store.doubt_puts(&run, account, &puts, at(11)).await.unwrap();
+    store
+        .settle_refused(&run, account, &[changes[0].pair()], at(12))
+        .await
+        .unwrap();
+    finish(&store, &run, at(13)).await;
+    let mut run = claim(&store, two, false, at(14)).await;
+    bring_into_force(&store, &mut run, &[], at(15)).await;
+    assert_eq!(
+        removes(&plan(&store, two, account).await),
+        [],
+        "it holds what was kept back, and nobody approved its removal"
+    );
 }

@@ -224,6 +224,12 @@ has 'HTTP/1.1 202 '
 run_part
 has '"state":"queued"'
 RUN=$(text id)
+call follow_run <<'CALL'
+curl -sN "$BASE/api/v1/runs/$RUN/events" -H "Authorization: Bearer $KEY"
+CALL
+has 'event: phase'
+[[ ${OUT##*event: } == finished* ]] || fail "the stream does not end with the run"
+[[ $(grep -c '^event: finished$' <<< "$OUT") == 1 ]] || fail "the run ends more than once"
 until_status '"state":"idle"'
 OUT=${OUT#*\"last_run\":}
 has "$RUN"
@@ -246,6 +252,7 @@ curl -s "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $K
 CALL
 has '"code":200'
 run_part
+DRY=$(text id)
 would_remove=$(number removed)
 [[ $(number changed) -gt 0 && $would_remove -gt 0 ]] || fail "the other day changes nothing"
 same_labels
@@ -255,6 +262,17 @@ curl -si --head "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: B
 CALL
 has 'HTTP/1.1 405 '
 has 'allow: GET,PUT'
+
+call list_plan_steps <<'CALL'
+curl -s "$BASE/api/v1/runs/$DRY/plan?limit=3" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":3'
+has '"change":"'
+has "\"removed\":$would_remove,"
+call 'list_plan_steps as text' <<'CALL'
+curl -s "$BASE/api/v1/runs/$DRY/plan?limit=4" -H "Authorization: Bearer $KEY" -H 'Accept: text/plain'
+CALL
+has "$would_remove to remove"
 
 title "A run: the labels follow the report, and stale ones go"
 call <<'CALL'
@@ -292,6 +310,33 @@ CALL
 has '"data":[]'
 has '"kind":"incomplete"'
 same_labels $another_day
+
+title "A report that would remove a great part of the labels: they are held until a person approves it"
+before=$(simulated labels_deleted)
+curl -sf "$WIZ/simulator/report" --data '{"day":40,"findings":900,"assets":60}'
+call 'start_run held' <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+run_part
+has '"state":"held"'
+has '"code":"removals_held"'
+RUN=$(text id)
+held_back=$(number held)
+[[ $held_back -gt 40 && $(simulated labels_deleted) == "$before" ]] || fail "labels were removed without asking"
+call approve_run <<'CALL'
+curl -si -X POST "$BASE/api/v1/runs/$RUN/approve" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 202 '
+has '"trigger":"approval"'
+until_status '"state":"idle"'
+has '"held":0,'
+another_day='--day 40 --findings 900 --assets 60'
+same_labels $another_day
+[[ $(simulated labels_deleted) == $((before + held_back)) ]] || fail "more or less was removed than was held"
+call plan_replaced <<'CALL'
+curl -s -X POST "$BASE/api/v1/runs/$RUN/approve" -H "Authorization: Bearer $KEY"
+CALL
+problem 409 plan_replaced
 
 # ---- integrations
 
@@ -452,6 +497,7 @@ has 'HTTP/1.1 202 '
 until_status '"state":"idle"'
 has '"state":"cancelled"'
 has '"user":"admin"'
+has '"pushed":"Nothing had been pushed."'
 call run_ended <<'CALL'
 curl -s -X POST "$BASE/api/v1/runs/$RUN/cancel" -H "Authorization: Bearer $KEY"
 CALL
@@ -472,7 +518,7 @@ hasnt "$RUN"
 call list_integration_runs <<'CALL'
 curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
 CALL
-has '"count":8'
+has '"count":10'
 
 title "The audit log"
 call search_audit <<'CALL'
@@ -523,12 +569,25 @@ problem 404 not_found
 call <<'CALL'
 curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
 CALL
-has '"count":8'
+has '"count":10'
 call <<'CALL'
 curl -s "$BASE/api/v1/audit?action=delete" -H "Authorization: Bearer $KEY"
 CALL
 has "$ID"
 same_labels $another_day
+
+title "Delete with the labels: a run removes them first, and the integration is gone when it has"
+OUT=$(curl -s "$BASE/api/v1/integrations/context?run=true" -H "Authorization: Bearer $KEY" \
+    -H 'Content-Type: application/json' --data @body.json)
+ID=$(text id)
+until_status '"state":"idle"'
+call 'delete_integration?labels=remove' <<'CALL'
+curl -si -X DELETE "$BASE/api/v1/integrations/context/$ID?labels=remove" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 202 '
+has '"trigger":"removal"'
+until_status '"name":"not_found"'
+same_labels --findings 0
 
 title "What Wiz and Fusion say of it"
 call <<'CALL'
@@ -540,7 +599,8 @@ title "SIGTERM ends the service"
 kill "$service"
 wait "$service" || fail "the service ended with $?"
 service=''
-if grep -E ' (WARN|ERROR) ' service.log | grep -v -e 'kind="incomplete"' -e 'the key is refused'; then fail "the log has warnings"; fi
+if grep -E ' (WARN|ERROR) ' service.log |
+    grep -v -e 'kind="incomplete"' -e 'code="removals_held"' -e 'the key is refused'; then fail "the log has warnings"; fi
 if grep -F -e 'not the real one' -e "$KEY" -e "$NETOSECRET" service.log; then fail "the log has a secret"; fi
 if "$program" health --listen "${BASE#http://}" 2> /dev/null; then fail "the service still lives"; fi
 

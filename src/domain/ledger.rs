@@ -11,6 +11,8 @@ pub struct LedgerEntry {
     pub acknowledged: Option<Labels>,
     /// Whether something was sent since that Fusion did not answer: what it holds is then unknown.
     pub in_doubt: bool,
+    /// Whether its removal is kept back until a person approves it.
+    pub held: bool,
 }
 
 /// An address that should carry labels, with the facts they follow from.
@@ -41,6 +43,13 @@ pub enum Change {
         /// What Fusion acknowledged last, if anything.
         before: Option<Labels>,
     },
+    /// The pair is to hold nothing, but its removal is kept back: it keeps its value.
+    Hold {
+        /// The pair.
+        pair: Pair,
+        /// What Fusion acknowledged last, if anything.
+        before: Option<Labels>,
+    },
 }
 
 impl Change {
@@ -48,7 +57,7 @@ impl Change {
     pub const fn pair(&self) -> Pair {
         match self {
             Self::Add(record) | Self::Change { record, .. } => record.pair,
-            Self::Remove { pair, .. } => *pair,
+            Self::Remove { pair, .. } | Self::Hold { pair, .. } => *pair,
         }
     }
 }

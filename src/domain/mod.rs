@@ -3,6 +3,7 @@
 //! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
 
 mod address;
+mod attempt;
 mod check;
 mod cve;
 mod endpoint;
@@ -22,6 +23,7 @@ mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
+pub use attempt::{AttemptOutcome, AttemptRecord};
 pub use check::{CheckName, CheckState, CheckStep, ConnectionCheck};
 pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};

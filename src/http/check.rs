@@ -27,6 +27,5 @@ pub(super) async fn check(
     query: Query,
 ) -> Result<Answer<Envelope<ConnectionCheck>>, Problem> {
     query.done()?;
-    let check = Box::pin(app.checker.check(id, &app.ending));
-    Ok(Answer::one(check.await?))
+    Ok(Answer::one(app.checker.check(id, &app.ending).await?))
 }

@@ -101,11 +101,7 @@ pub(super) async fn create(
         settings: integration.settings,
         client_secret,
     };
-    let start = RunStart {
-        actor,
-        trigger: Trigger::Create,
-        flags: RunFlags::default(),
-    };
+    let start = RunStart::new(actor, Trigger::Create, RunFlags::default());
     let run = app
         .store
         .create_integration(&new, and_run.then_some(&start), &entry, now)
@@ -156,7 +152,7 @@ pub(super) async fn read(
         (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -192,7 +188,7 @@ pub(super) async fn replace(
         (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -212,49 +208,6 @@ pub(super) async fn update(
         integration_body::read(&body, Purpose::Patch(present), &app.settings.allowed_hosts)
     })
     .await
-}
-
-/// Deletes an integration. A run under way is cancelled; the labels in Fusion stay, runs and audit records too.
-#[utoipa::path(
-    delete, path = "/integrations/context/{id}", operation_id = "delete_integration", tag = "integrations",
-    params(
-        ("id" = IntegrationId, Path, description = "The integration"),
-        ("if-match" = Option<String>, Header, description = "The version that is deleted"),
-    ),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn delete(
-    State(app): State<AppState>,
-    Extension(actor): Extension<Actor>,
-    Id(id): Id<IntegrationId>,
-    query: Query,
-    headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
-    query.done()?;
-    let integration = app.store.integration(id).await?;
-    check_match(&headers, integration.tag)?;
-    let entry = AuditEntry {
-        actor,
-        action: AuditAction::Delete,
-        description: format!("Integration {} was deleted", integration.settings.name),
-        original_id: id.to_string(),
-        original_object: Some(IntegrationView::new(&integration, None).audit_object()),
-        new_object: None,
-    };
-    let tag = headers.contains_key(header::IF_MATCH).then_some(integration.tag);
-    app.store
-        .delete_integration(id, tag, &entry, app.clock.now())
-        .await?;
-    app.desk.cancel_work_of(id);
-    app.desk.schedule_changed();
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Where an integration stands.
@@ -336,7 +289,7 @@ fn view(overview: &IntegrationOverview, app: &AppState) -> IntegrationView {
 }
 
 /// Refuses a change that another one came before: `If-Match` names one of the tags it may meet, or `*`.
-fn check_match(headers: &HeaderMap, tag: SettingsTag) -> Result<(), Problem> {
+pub(super) fn check_match(headers: &HeaderMap, tag: SettingsTag) -> Result<(), Problem> {
     let mut wanted = headers.get_all(header::IF_MATCH).into_iter().peekable();
     if wanted.peek().is_none() {
         return Ok(());

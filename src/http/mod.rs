@@ -3,15 +3,19 @@
 //! Answers come in Fusion's envelope, errors as problems. The routes with their documents are gathered in [`router()`]; who
 //! calls is decided in `auth`, before any handler.
 
+mod approval;
 mod audit;
 mod auth;
 mod check;
+mod deletion;
 mod envelope;
+mod events;
 mod extract;
 mod health;
 mod integration_body;
 mod integrations;
 mod openapi;
+mod plan;
 mod problem;
 mod records;
 mod request_id;

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::Trigger;
 use crate::store::StoreError;
 
 /// The stable codes of errors, their status and their title.
@@ -18,6 +19,8 @@ pub(super) enum ProblemName {
     NameTaken,
     RunUnderWay,
     RunEnded,
+    PlanReplaced,
+    Gone,
     PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
@@ -47,6 +50,8 @@ impl ProblemName {
             Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "The name is taken"),
             Self::RunUnderWay => ("run_under_way", StatusCode::CONFLICT, "A run is under way"),
             Self::RunEnded => ("run_ended", StatusCode::CONFLICT, "The run has ended"),
+            Self::PlanReplaced => ("plan_replaced", StatusCode::CONFLICT, "The plan was replaced"),
+            Self::Gone => ("gone", StatusCode::GONE, "It is no longer kept"),
             Self::PreconditionFailed => (
                 "precondition_failed",
                 StatusCode::PRECONDITION_FAILED,
@@ -200,6 +205,24 @@ impl From<StoreError> for Problem {
             StoreError::RunEnding(run) => Self::new(
                 ProblemName::RunUnderWay,
                 format!("The run {run} was told to end and is still ending. Try again in a moment."),
+            ),
+            StoreError::RunUnderWay(run, Trigger::Removal) => Self::new(
+                ProblemName::RunUnderWay,
+                format!(
+                    "The run {run} removes this integration and its labels. Wait for its end, or cancel it to keep the \
+                     integration."
+                ),
+            ),
+            StoreError::RunUnderWay(run, trigger) => Self::new(
+                ProblemName::RunUnderWay,
+                format!(
+                    "The run {run} ({}) is under way. Wait for its end, or cancel it.",
+                    trigger.as_str()
+                ),
+            ),
+            StoreError::NothingHeld => Self::new(
+                ProblemName::PlanReplaced,
+                "The run keeps nothing back: it never did, a later run judged afresh, or it was approved already.",
             ),
             StoreError::NameTaken => Self::of_members(
                 ProblemName::NameTaken,

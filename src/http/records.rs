@@ -64,7 +64,7 @@ pub(super) async fn list(
     });
     let limit = query.limit(1000);
     let after = query.take("cursor", |text| {
-        read_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
+        read_pair_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
     });
     query.done()?;
     app.store.integration(id).await?;
@@ -89,14 +89,19 @@ pub(super) async fn list(
     let next = records
         .last()
         .filter(|_| more)
-        .map(|record| format!("{}~{}", record.pair.ip, record.pair.context));
+        .map(|record| pair_cursor(record.pair));
     Ok(Answer::page(
         records.iter().map(LabelRecordView::new).collect(),
         next,
     ))
 }
 
-fn read_cursor(text: &str) -> Option<Pair> {
+/// The cursor that begins a list of pairs after this one.
+pub(super) fn pair_cursor(pair: Pair) -> String {
+    format!("{}~{}", pair.ip, pair.context)
+}
+
+pub(super) fn read_pair_cursor(text: &str) -> Option<Pair> {
     let (ip, context) = text.split_once('~')?;
     Some(Pair {
         ip: Address::read(ip).ok()?,

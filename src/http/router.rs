@@ -13,7 +13,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
-use super::{audit, auth, check, health, integrations, openapi, records, request_id, run_calls, runs};
+use super::{
+    approval, audit, auth, check, deletion, events, health, integrations, openapi, plan, records, request_id,
+    run_calls, runs,
+};
 
 /// The greatest body: a thousand times the largest that a call needs.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -41,7 +44,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
             integrations::read,
             integrations::replace,
             integrations::update,
-            integrations::delete
+            deletion::delete
         ))
         .routes(routes!(integrations::status))
         .routes(routes!(check::check))
@@ -51,6 +54,9 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::list_of_integration))
         .routes(routes!(runs::read))
         .routes(routes!(runs::cancel))
+        .routes(routes!(approval::approve))
+        .routes(routes!(plan::list))
+        .routes(routes!(events::follow))
         .routes(routes!(audit::search))
         .routes(routes!(audit::read))
         .routes(routes!(audit::list))

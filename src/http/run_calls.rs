@@ -71,30 +71,16 @@ pub(super) async fn start(
         _ => Err("must be `join` or `reject`".to_owned()),
     });
     query.done()?;
-    if reject.unwrap_or_default()
-        && let Some(active) = app.store.integration_overview(id).await?.active_run
-    {
-        let detail = format!(
-            "The run {} is under way. Wait for its end, cancel it, or leave out `if_running`.",
-            active.id
-        );
-        return Err(Problem::new(ProblemName::RunUnderWay, detail));
-    }
     let flags = RunFlags {
         dry_run: false,
         full,
         report,
     };
-    let run = begin(
-        &app,
-        id,
-        RunStart {
-            actor,
-            trigger: Trigger::Manual,
-            flags,
-        },
-    )
-    .await?;
+    let start = RunStart {
+        may_join: !reject.unwrap_or_default(),
+        ..RunStart::new(actor, Trigger::Manual, flags)
+    };
+    let run = begin(&app, id, start).await?;
     under_way(&app, run, &headers).await
 }
 
@@ -147,16 +133,7 @@ pub(super) async fn start_dry(
         full: false,
         report,
     };
-    let run = begin(
-        &app,
-        id,
-        RunStart {
-            actor,
-            trigger: Trigger::Manual,
-            flags,
-        },
-    )
-    .await?;
+    let run = begin(&app, id, RunStart::new(actor, Trigger::Manual, flags)).await?;
     under_way(&app, run, &headers).await
 }
 
@@ -207,7 +184,7 @@ async fn under_way(
     })
 }
 
-async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRecord, Problem> {
+pub(super) async fn wait_for_end(app: &AppState, id: RunId, wait: Duration) -> Result<RunRecord, Problem> {
     let until = app.clock.sleep_until(app.clock.now() + wait);
     tokio::pin!(until);
     let mut ends = app.desk.ended_runs();

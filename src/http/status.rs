@@ -74,8 +74,7 @@ impl Status {
             next_run_at: next_run_at(&overview.integration, overview.last_started_at, now),
             addresses: overview.addresses,
             pairs: overview.pairs,
-            // No run keeps removals back yet.
-            held: 0,
+            held: overview.held,
             label_age_s: overview
                 .last_success
                 .as_ref()

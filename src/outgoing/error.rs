@@ -1,5 +1,6 @@
 //! Why no answer came.
 
+use std::borrow::Cow;
 use std::error::Error;
 
 use reqwest::StatusCode;
@@ -108,15 +109,27 @@ pub(crate) fn neighbours_words(text: &str, max_chars: usize, token: &BearerToken
     (!words.is_empty() && !text.contains(token.expose())).then_some(words)
 }
 
-/// A foreign text as one line of at most `max_chars` characters, fit for a message.
+/// A foreign text as one line of at most `max_chars` characters, fit for a message. Of URLs what comes after the path is
+/// left out, for it may be a signature.
 pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
     let words = text
         .split(|character: char| character.is_whitespace() || character.is_control())
-        .filter(|word| !word.is_empty());
+        .filter(|word| !word.is_empty())
+        .map(unsigned);
     let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+fn unsigned(word: &str) -> Cow<'_, str> {
+    let query = word
+        .find("://")
+        .and_then(|start| word[start..].find(['?', '#']).map(|query| start + query));
+    match query {
+        Some(query) => Cow::Owned(format!("{}…", &word[..query])),
+        None => Cow::Borrowed(word),
     }
 }
 
@@ -141,5 +154,9 @@ mod tests {
         assert_eq!(one_line(" a\r\n\tb\u{7}c  d ", 100), "a b c d");
         assert_eq!(one_line("äöü", 2), "äö…");
         assert_eq!(one_line("äöü", 3), "äöü");
+        assert_eq!(
+            one_line("no PUT to (https://s3.example/report.csv?sig=planted): 403?", 100),
+            "no PUT to (https://s3.example/report.csv… 403?"
+        );
     }
 }

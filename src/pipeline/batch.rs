@@ -56,6 +56,7 @@ impl Batcher {
                 self.deletes.push(pair);
                 (!full.is_empty()).then_some(Batch::Delete(full))
             }
+            Change::Hold { .. } => None,
         }
     }
 

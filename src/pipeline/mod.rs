@@ -20,6 +20,7 @@ mod decode;
 mod error;
 mod finding;
 mod header;
+mod hold;
 mod index;
 mod label;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod scan_laws;
 
 pub use batch::{Batch, Batcher, MAX_BATCH_ITEMS, MAX_BATCH_LABELS};
 pub use error::{MAX_CELL_BYTES, ReportError};
+pub use hold::{REMOVALS_NEVER_HELD, is_held};
 pub use label::label_records;
 pub use merge::{AddressMerge, ReportAddresses, merge_into};
 pub use plan::{Comparison, compare};

@@ -10,17 +10,14 @@ use crate::domain::{Change, LabelRecord, LedgerEntry, WantedAddress};
 pub struct Comparison {
     /// One step for each pair that is not right, or not known to be; sorted by pair.
     pub changes: Vec<Change>,
-    /// Wanted pairs that need not be sent. With `full` there are none.
+    /// Wanted pairs that need not be sent.
     pub unchanged: u64,
-    /// All wanted pairs: those added, changed and unchanged.
-    pub wanted_pairs: u64,
 }
 
 /// Compares the wanted addresses of a range of keys with all of the ledger's entries there; both sorted, each key once.
 ///
-/// A pair in doubt is always sent, or removed when nothing wants it. With `full` every wanted pair is sent, whatever the
-/// ledger says; one that seems right is then a change whose `before` is its own value.
-pub fn compare(wanted: &[WantedAddress], ledger: &[LedgerEntry], full: bool) -> Comparison {
+/// A pair in doubt is always sent, or removed when nothing wants it. One whose removal is kept back keeps its value.
+pub fn compare(wanted: &[WantedAddress], ledger: &[LedgerEntry]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut records = wanted
         .iter()
@@ -36,8 +33,7 @@ pub fn compare(wanted: &[WantedAddress], ledger: &[LedgerEntry], full: bool) -> 
         };
         let record = if order.is_le() { records.next() } else { None };
         let entry = if order.is_ge() { entries.next() } else { None };
-        comparison.wanted_pairs += u64::from(record.is_some());
-        match step(record, entry, full) {
+        match step(record, entry) {
             Some(change) => comparison.changes.push(change),
             None => comparison.unchanged += u64::from(order.is_le()),
         }
@@ -45,12 +41,16 @@ pub fn compare(wanted: &[WantedAddress], ledger: &[LedgerEntry], full: bool) -> 
 }
 
 /// The step for one pair, if it needs one.
-fn step(record: Option<LabelRecord>, entry: Option<&LedgerEntry>, full: bool) -> Option<Change> {
+fn step(record: Option<LabelRecord>, entry: Option<&LedgerEntry>) -> Option<Change> {
     // An entry that holds nothing and awaits nothing is as good as none.
     let entry = entry.filter(|entry| entry.in_doubt || entry.acknowledged.is_some());
     match (record, entry) {
         (None, None) => None,
         (Some(record), None) => Some(Change::Add(record)),
+        (None, Some(entry)) if entry.held => Some(Change::Hold {
+            pair: entry.pair,
+            before: entry.acknowledged.clone(),
+        }),
         (None, Some(entry)) => Some(Change::Remove {
             pair: entry.pair,
             before: entry.acknowledged.clone(),
@@ -58,7 +58,7 @@ fn step(record: Option<LabelRecord>, entry: Option<&LedgerEntry>, full: bool) ->
         (Some(record), Some(entry)) => {
             let is_right = !entry.in_doubt && entry.acknowledged.as_ref() == Some(&record.labels);
             let before = entry.acknowledged.clone();
-            (full || !is_right).then_some(Change::Change { record, before })
+            (!is_right).then_some(Change::Change { record, before })
         }
     }
 }
@@ -95,6 +95,7 @@ mod tests {
             pair: pair(ip),
             acknowledged,
             in_doubt,
+            held: false,
         }
     }
 
@@ -105,6 +106,7 @@ mod tests {
                 format!("change {} {before:?} {}", record.pair.ip, record.labels)
             }
             Change::Remove { pair, before } => format!("remove {} {before:?}", pair.ip),
+            Change::Hold { pair, before } => format!("hold {} {before:?}", pair.ip),
         };
         comparison.changes.iter().map(text).collect()
     }
@@ -124,7 +126,7 @@ mod tests {
             entry("10.0.0.5", Some("5"), false),
             entry("10.0.0.6", None, false),
         ];
-        let comparison = compare(&wanted, &ledger, false);
+        let comparison = compare(&wanted, &ledger);
         let expected = [
             "add 10.0.0.1 1",
             r#"change 10.0.0.3 Some(["9"]) 3"#,
@@ -132,7 +134,7 @@ mod tests {
             r#"remove 10.0.0.5 Some(["5"])"#,
         ];
         assert_eq!(steps(&comparison), expected);
-        assert_eq!((comparison.unchanged, comparison.wanted_pairs), (1, 4));
+        assert_eq!(comparison.unchanged, 1);
     }
 
     #[test]
@@ -150,18 +152,26 @@ mod tests {
             "remove 10.0.0.3 None",
             r#"remove 10.0.0.4 Some(["4"])"#,
         ];
-        assert_eq!(steps(&compare(&wanted, &ledger, false)), expected);
+        assert_eq!(steps(&compare(&wanted, &ledger)), expected);
     }
 
     #[test]
-    fn a_full_plan_sends_what_seems_right_too() {
-        let comparison = compare(
-            &[wanted("10.0.0.1", 1)],
-            &[entry("10.0.0.1", Some("1"), false)],
-            true,
-        );
-        assert_eq!(steps(&comparison), [r#"change 10.0.0.1 Some(["1"]) 1"#]);
-        assert_eq!((comparison.unchanged, comparison.wanted_pairs), (0, 1));
+    fn a_pair_that_is_kept_back_keeps_its_value_unless_it_is_wanted_again() {
+        let mut ledger = [
+            entry("10.0.0.1", Some("1"), false),
+            entry("10.0.0.2", Some("2"), true),
+            entry("10.0.0.3", Some("3"), false),
+        ];
+        for entry in &mut ledger {
+            entry.held = true;
+        }
+        let comparison = compare(&[wanted("10.0.0.3", 4)], &ledger);
+        let expected = [
+            r#"hold 10.0.0.1 Some(["1"])"#,
+            r#"hold 10.0.0.2 Some(["2"])"#,
+            r#"change 10.0.0.3 Some(["3"]) 4"#,
+        ];
+        assert_eq!(steps(&comparison), expected);
     }
 
     /// Some addresses, by their last byte, with findings and a score.
@@ -183,6 +193,7 @@ mod tests {
             pair: *pair,
             acknowledged: Some(labels.clone()),
             in_doubt: false,
+            held: false,
         };
         held.iter().map(entry).collect()
     }
@@ -194,6 +205,7 @@ mod tests {
                     _ = held.insert(record.pair, record.labels);
                 }
                 Change::Remove { pair, .. } => _ = held.remove(&pair),
+                Change::Hold { .. } => {}
             }
         }
     }
@@ -204,10 +216,9 @@ mod tests {
             before in some_wanted(),
             after in some_wanted(),
             doubts in prop::collection::vec(prop::sample::select(vec!["none", "kept", "gone", "other"]), 16),
-            full in any::<bool>(),
         ) {
             let mut held = BTreeMap::new();
-            apply(compare(&before, &[], false), &mut held);
+            apply(compare(&before, &[]), &mut held);
             let mut ledger = settled(&held);
             for (entry, doubt) in ledger.iter_mut().zip(doubts) {
                 entry.in_doubt = doubt != "none";
@@ -217,11 +228,11 @@ mod tests {
                     _ => {}
                 }
             }
-            apply(compare(&after, &ledger, full), &mut held);
+            apply(compare(&after, &ledger), &mut held);
             let records = after.iter().flat_map(|wanted| label_records(wanted.ip, &wanted.facts));
             prop_assert_eq!(&held, &records.map(|record| (record.pair, record.labels)).collect());
 
-            let second = compare(&after, &settled(&held), false);
+            let second = compare(&after, &settled(&held));
             prop_assert_eq!(second.changes, vec![]);
             prop_assert_eq!(second.unchanged, held.len() as u64);
         }

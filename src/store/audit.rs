@@ -45,6 +45,8 @@ pub enum AuditAction {
     Delete,
     RunStart,
     RunEnd,
+    RunHold,
+    RunApprove,
     RunCancel,
 }
 
@@ -57,6 +59,8 @@ impl AuditAction {
             Self::Delete => "delete",
             Self::RunStart => "run_start",
             Self::RunEnd => "run_end",
+            Self::RunHold => "run_hold",
+            Self::RunApprove => "run_approve",
             Self::RunCancel => "run_cancel",
         }
     }

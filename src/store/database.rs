@@ -62,7 +62,7 @@ impl Store {
             .connect_with(options.clone())
             .await?;
         check_version(&writer).await?;
-        migrator().run(&writer).await?;
+        migrator(MIGRATIONS).run(&writer).await?;
         let reading = options.read_only(true).create_if_missing(false);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -111,8 +111,8 @@ impl Store {
     }
 }
 
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+fn migrator(migrations: &'static [(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(
             *version,
             (*name).into(),
@@ -155,6 +155,7 @@ async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::LedgerQuery;
     use super::*;
 
     /// A store in a folder of its own, which lives as long as the test.
@@ -174,6 +175,59 @@ pub(super) mod tests {
             .await
             .unwrap();
         store.ping().await.unwrap();
+    }
+
+    /// A row in every table of the first version.
+    const FILL: &str = "
+        INSERT INTO installation VALUES (1, 'berlin', 1);
+        INSERT INTO integrations VALUES ('01a20d2a-3996-73a0-af57-c27859874f3e', 'wiz1', 1, 86400,
+            'https://api.us17.app.wiz.io/graphql', 'https://auth.app.wiz.io/oauth/token', 'client', x'00', 'a', 1, 3,
+            'report', 'asked', 1, 2, 1, 1);
+        INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at, finished_at)
+            VALUES ('01a20d2a-52f4-76b3-85de-865a20570c91', '01a20d2a-3996-73a0-af57-c27859874f3e', 'succeeded', 'manual',
+            'admin', 0, 0, 1, 1, 2);
+        INSERT INTO fact_sets VALUES (1, '01a20d2a-3996-73a0-af57-c27859874f3e', '01a20d2a-52f4-76b3-85de-865a20570c91',
+            'in_force', 1, 1, 1, 1);
+        INSERT INTO facts VALUES (1, 0, x'01', 'vm', 1, 65, 2, x'');
+        INSERT INTO fact_addresses VALUES (1, x'040a000001', 0);
+        INSERT INTO fusion_accounts VALUES (1, 'api.netography.com', 'acme');
+        INSERT INTO ledger VALUES (1, x'040a000001', 'cvss_score', '6.5', NULL, 0,
+            '01a20d2a-52f4-76b3-85de-865a20570c91', 1);
+        INSERT INTO audit VALUES (1, '01a20d2a-52f4-76b3-85de-865a20570c92', 1, 'integration', 'context', 'create', 'admin',
+            'made', NULL, NULL, NULL, NULL, NULL);";
+
+    #[tokio::test]
+    async fn a_filled_database_of_each_version_is_brought_up_to_date() {
+        for version in 1..MIGRATIONS.len() {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("sqlite://{}", folder.path().join("old.db").display());
+            let options = SqliteConnectOptions::from_str(&url)
+                .unwrap()
+                .create_if_missing(true);
+            let old = SqlitePool::connect_with(options.foreign_keys(true))
+                .await
+                .unwrap();
+            migrator(&MIGRATIONS[..1]).run(&old).await.unwrap();
+            sqlx::raw_sql(FILL).execute(&old).await.unwrap();
+            migrator(&MIGRATIONS[..version]).run(&old).await.unwrap();
+            old.close().await;
+
+            let keyring = Keyring::read(&Keyring::generate()).unwrap();
+            let store = Store::open(&url, keyring).await.unwrap();
+            let integrations = store.integrations(None, 10).await.unwrap();
+            assert_eq!((integrations[0].pairs, integrations[0].held), (1, 0));
+            assert!(integrations[0].last_success.is_some());
+            let account = store.fusion_account("api.netography.com", "acme").await.unwrap();
+            let query = LedgerQuery {
+                limit: 10,
+                ..LedgerQuery::default()
+            };
+            let labels = store
+                .labels(integrations[0].integration.id, account, &query)
+                .await
+                .unwrap();
+            assert_eq!(labels[0].labels.as_lines(), "6.5");
+        }
     }
 
     #[test]

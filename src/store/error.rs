@@ -1,6 +1,6 @@
 //! What can go wrong with the database.
 
-use crate::domain::{RunId, RunState};
+use crate::domain::{RunId, RunState, Trigger};
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,12 @@ pub enum StoreError {
     /// The run under way was told to end, so that no start can join it.
     #[error("the run {0} is coming to its end")]
     RunEnding(RunId),
+    /// A run under way does something else than what was asked for.
+    #[error("the run {0} is under way")]
+    RunUnderWay(RunId, Trigger),
+    /// The run holds nothing back: a later one judged afresh, or what it kept was applied.
+    #[error("the run holds nothing back")]
+    NothingHeld,
     /// The run has ended already.
     #[error("the run has ended already")]
     RunEnded(RunState),

@@ -4,12 +4,12 @@
 //! transaction that also notes the plan's counts; until then nothing else sees them.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::queue::{note_advance, note_real_start, write_checkpoint, write_on};
-use super::run_notes::{write_counts, write_reading};
-use super::{ClaimedRun, Orders, Reading, Store, StoreError};
-use crate::domain::{Address, AssetFacts, Counts, Rating, RunId, Score, Timestamp};
+use super::queue::{note_advance, write_checkpoint, write_on};
+use super::run_notes::write_reading;
+use super::{ClaimedRun, Reading, Store, StoreError};
+use crate::domain::{Address, AssetFacts, Rating, RunId, Score, Timestamp};
 
 /// Rows in one statement: past this a longer one gains nothing.
 pub(super) const ROWS_PER_STATEMENT: usize = 250;
@@ -46,28 +46,22 @@ impl Store {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
         write_reading(&mut tx, run, reading).await?;
-        sqlx::query(
-            "UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')",
-        )
-        .bind(run.id().to_string())
-        .execute(&mut *tx)
-        .await?;
-        let set = sqlx::query_scalar(
-            "INSERT INTO fact_sets (integration_id, run_id, state, report_run_at, created_at) \
-             VALUES ($1, $2, 'staging', $3, $4) RETURNING id",
-        )
-        .bind(run.record.integration.to_string())
-        .bind(run.id().to_string())
-        .bind(reading.certificate.report_run_at.as_millis())
-        .bind(now.as_millis())
-        .fetch_one(&mut *tx)
-        .await?;
+        let staging = begin_set(&mut tx, run, reading.certificate.report_run_at, now).await?;
         tx.commit().await?;
-        Ok(StagingFacts {
-            set: FactSetId(set),
-            assets: 0,
-            addresses: Vec::new(),
-        })
+        Ok(staging)
+    }
+
+    /// Stages a set of no facts for a run that is to take an integration's labels away: it needs no certificate to want
+    /// nothing, and its set never comes into force.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn stage_nothing(&self, run: &mut ClaimedRun, now: Timestamp) -> Result<FactSetId, StoreError> {
+        let mut tx = self.write().await?;
+        write_on(&mut tx, run, now).await?;
+        let nothing = begin_set(&mut tx, run, now, now).await?;
+        tx.commit().await?;
+        self.complete_facts(run, nothing, now).await
     }
 
     /// Adds assets to a set, in the order of their keys.
@@ -137,6 +131,17 @@ impl Store {
             });
             sql.build().execute(&mut *tx).await?;
         }
+        // Since when each asset is there without a gap: as its record in force says, else since this report.
+        sqlx::query(
+            "UPDATE facts SET first_seen_at = coalesce(( \
+                 SELECT coalesce(f.first_seen_at, s.report_run_at) FROM fact_sets s JOIN facts f ON f.fact_set = s.id \
+                 WHERE s.integration_id = $2 AND s.state = 'in_force' AND f.asset_key = facts.asset_key), \
+             (SELECT report_run_at FROM fact_sets WHERE id = $1)) WHERE fact_set = $1",
+        )
+        .bind(staging.set.0)
+        .bind(run.record.integration.to_string())
+        .execute(&mut *tx)
+        .await?;
         sqlx::query("UPDATE fact_sets SET state = 'staged', addresses = $2 WHERE id = $1")
             .bind(staging.set.0)
             .bind(addresses)
@@ -147,61 +152,6 @@ impl Store {
         note_advance(&mut tx, run).await?;
         tx.commit().await?;
         Ok(staging.set)
-    }
-
-    /// Brings a set into force with the plan that follows from it, in one transaction, and remembers that in the run's
-    /// checkpoint. A run that is dry by now keeps its set apart instead: the answer's orders say so.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn plan_facts(
-        &self,
-        run: &mut ClaimedRun,
-        set: FactSetId,
-        counts: &Counts,
-        pairs: u64,
-        has_account: bool,
-        now: Timestamp,
-    ) -> Result<Orders, StoreError> {
-        let integration = run.record.integration.to_string();
-        let mut tx = self.write().await?;
-        // A start that joined may have asked for more than can be done without a Fusion account.
-        sqlx::query("UPDATE runs SET dry_run = max(dry_run, $2) WHERE id = $1")
-            .bind(run.id().to_string())
-            .bind(!has_account)
-            .execute(&mut *tx)
-            .await?;
-        let orders = write_on(&mut tx, run, now).await?;
-        let state = if orders.dry_run { "dry" } else { "in_force" };
-        // Before the other, so that the index of one set in force is never hurt.
-        sqlx::query(
-            "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = $2 AND id <> $3",
-        )
-        .bind(&integration)
-        .bind(state)
-        .bind(set.0)
-        .execute(&mut *tx)
-        .await?;
-        let moved = sqlx::query(
-            "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry') \
-             AND EXISTS (SELECT 1 FROM runs WHERE runs.id = fact_sets.run_id AND certificate IS NOT NULL)",
-        )
-        .bind(set.0)
-        .bind(state)
-        .bind(i64::try_from(pairs).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() != 1 {
-            return Err(StoreError::NotFound("staged set of facts with a certificate"));
-        }
-        write_counts(&mut tx, run, counts).await?;
-        if !orders.dry_run {
-            note_real_start(&mut tx, run, now).await?;
-            run.checkpoint.planned = true;
-            write_checkpoint(&mut tx, run).await?;
-        }
-        tx.commit().await?;
-        Ok(orders)
     }
 
     /// The set of facts that a dry run found, while it is kept.
@@ -224,7 +174,7 @@ impl Store {
     pub async fn sweep_facts(&self) -> Result<(), StoreError> {
         let stale: Vec<i64> = sqlx::query_scalar(
             "SELECT id FROM fact_sets WHERE state = 'stale' OR (state IN ('staging', 'staged') AND run_id IN \
-             (SELECT id FROM runs WHERE finished_at IS NOT NULL))",
+             (SELECT id FROM runs WHERE finished_at IS NOT NULL AND state <> 'held'))",
         )
         .fetch_all(&self.readers)
         .await?;
@@ -257,6 +207,34 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Begins a set of facts; what an earlier attempt of the run left half written goes stale.
+async fn begin_set(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    report_run_at: Timestamp,
+    now: Timestamp,
+) -> Result<StagingFacts, StoreError> {
+    sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')")
+        .bind(run.id().to_string())
+        .execute(&mut *tx)
+        .await?;
+    let set = sqlx::query_scalar(
+        "INSERT INTO fact_sets (integration_id, run_id, state, report_run_at, created_at) \
+         VALUES ($1, $2, 'staging', $3, $4) RETURNING id",
+    )
+    .bind(run.record.integration.to_string())
+    .bind(run.id().to_string())
+    .bind(report_run_at.as_millis())
+    .bind(now.as_millis())
+    .fetch_one(tx)
+    .await?;
+    Ok(StagingFacts {
+        set: FactSetId(set),
+        assets: 0,
+        addresses: Vec::new(),
+    })
 }
 
 /// How many addresses there are in a sorted list.

@@ -5,10 +5,10 @@ use sqlx::{Row, SqliteConnection};
 
 use super::queue::write_on;
 use super::seal::Sealed;
-use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, ledger, runs};
+use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, holds, run_start, runs};
 use crate::domain::{
     AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationSettings, ReportId,
-    RunRecord, SettingsTag, Timestamp, TokenUrl, UpdateInterval, WizConnection, WizCredentials,
+    RunRecord, SettingsTag, Timestamp, TokenUrl, Trigger, UpdateInterval, WizConnection, WizCredentials,
 };
 
 /// An integration to be made.
@@ -42,6 +42,8 @@ pub struct IntegrationOverview {
     pub addresses: u64,
     /// Pairs that those facts want.
     pub pairs: u64,
+    /// Pairs whose removal is kept back.
+    pub held: u64,
     /// The run under way.
     pub active_run: Option<RunRecord>,
     /// The run that ended last.
@@ -84,7 +86,7 @@ impl Store {
         inserted.map_err(name_taken)?;
         audit::append(&mut tx, entry, now).await?;
         let run = match run {
-            Some(start) => Some(runs::start(&mut tx, new.id, start, now).await?.record),
+            Some(start) => Some(run_start::start(&mut tx, new.id, start, None, now).await?.record),
             None => None,
         };
         tx.commit().await?;
@@ -95,7 +97,8 @@ impl Store {
     /// under way, as cancelled with the reason `edited`, when the integration now points elsewhere.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::StaleTag`], [`StoreError::NameTaken`], or when the database cannot.
+    /// [`StoreError::NotFound`], [`StoreError::StaleTag`], [`StoreError::NameTaken`], [`StoreError::RunUnderWay`] while the
+    /// integration is being removed, or when the database cannot.
     pub async fn update_integration(
         &self,
         id: IntegrationId,
@@ -111,6 +114,10 @@ impl Store {
         let before = integration(&row_of(&mut tx, id).await?)?;
         if before.tag != tag {
             return Err(StoreError::StaleTag);
+        }
+        let active = runs::newest(&mut tx, id, runs::Newest::Active).await?;
+        if let Some(removal) = active.filter(|run| run.trigger == Trigger::Removal) {
+            return Err(StoreError::RunUnderWay(removal.id, removal.trigger));
         }
         // Another tenant has another report.
         let moved = before.settings.wiz != settings.wiz;
@@ -144,40 +151,6 @@ impl Store {
         }
         tx.commit().await?;
         Ok(after)
-    }
-
-    /// Removes an integration: a run under way is cancelled, its facts go, and so do the ledger's pairs that no other
-    /// integration wants, in all accounts. Labels in Fusion stay; runs and audit records too.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::StaleTag`] when `tag` is given and not the present one, or when the
-    /// database cannot.
-    pub async fn delete_integration(
-        &self,
-        id: IntegrationId,
-        tag: Option<SettingsTag>,
-        entry: &AuditEntry,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        let before = integration(&row_of(&mut tx, id).await?)?;
-        if tag.is_some_and(|tag| tag != before.tag) {
-            return Err(StoreError::StaleTag);
-        }
-        let order = super::CancelOrder::by(&entry.actor, "the integration was deleted");
-        runs::cancel_unfinished(&mut tx, id, &order, now).await?;
-        ledger::forget_integration(&mut tx, id).await?;
-        for delete in [
-            "DELETE FROM fact_addresses WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
-            "DELETE FROM facts WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
-            "DELETE FROM fact_sets WHERE integration_id = $1",
-            "DELETE FROM integrations WHERE id = $1",
-        ] {
-            sqlx::query(delete).bind(id.to_string()).execute(&mut *tx).await?;
-        }
-        audit::append(&mut tx, entry, now).await?;
-        tx.commit().await?;
-        Ok(())
     }
 
     /// One integration.
@@ -319,6 +292,14 @@ async fn row_of(connection: &mut SqliteConnection, id: IntegrationId) -> Result<
         .ok_or(StoreError::NotFound("integration"))
 }
 
+/// The version of an integration's settings.
+pub(super) async fn tag_of(
+    connection: &mut SqliteConnection,
+    id: IntegrationId,
+) -> Result<SettingsTag, StoreError> {
+    Ok(SettingsTag(row_of(connection, id).await?.try_get("tag")?))
+}
+
 async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<IntegrationOverview, StoreError> {
     let integration = integration(row)?;
     let id = integration.id.to_string();
@@ -340,6 +321,7 @@ async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<Integrat
             .map(Timestamp::from_millis),
         addresses: number("addresses")?,
         pairs: number("pairs")?,
+        held: holds::count_held(tx, integration.id).await?,
         active_run: runs::newest(tx, integration.id, runs::Newest::Active).await?,
         last_run: runs::newest(tx, integration.id, runs::Newest::Ended).await?,
         last_success: runs::newest(tx, integration.id, runs::Newest::Success).await?,

@@ -10,14 +10,13 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
 use super::queue::{note_advance, touch, write_on};
-use super::{ClaimedRun, Store, StoreError};
-use crate::domain::{
-    Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, RunId, Timestamp,
-};
+use super::run_notes::count_pushed;
+use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
+use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
 
 /// A Fusion account that the ledger knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AccountId(i64);
+pub struct AccountId(pub(super) i64);
 
 /// Which of an integration's label records are wanted, by pair.
 #[derive(Clone, Debug, Default)]
@@ -127,14 +126,17 @@ impl Store {
             push_pairs(&mut delete, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
-                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, acknowledged_at = ",
+                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, held_by = NULL, held_for = NULL, \
+                 changed_by = CASE WHEN sent = acknowledged THEN changed_by ELSE run_id END, changed_at = CASE WHEN sent = acknowledged THEN changed_at ELSE ",
             );
+            put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");
             put.push_bind(now.as_millis());
             push_pairs(&mut put, account, chunk);
             put.build().execute(&mut *tx).await?;
         }
         // An acknowledged batch is progress, whatever comes after it.
         note_advance(&mut tx, run).await?;
+        count_pushed(&mut tx, run, pairs.len() as u64).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -169,7 +171,8 @@ impl Store {
         Ok(())
     }
 
-    /// The label records that Fusion acknowledged at the addresses of an integration's facts in force, by pair.
+    /// The label records that Fusion acknowledged at the addresses of an integration's facts in force, and those that are held
+    /// for it, by pair.
     ///
     /// # Errors
     /// When the database cannot.
@@ -184,9 +187,10 @@ impl Store {
         );
         sql.push_bind(account.0);
         sql.push(
-            " AND EXISTS (SELECT 1 FROM fact_addresses a JOIN fact_sets s ON s.id = a.fact_set \
+            " AND (EXISTS (SELECT 1 FROM fact_addresses a JOIN fact_sets s ON s.id = a.fact_set \
              WHERE a.ip = l.ip AND s.state = 'in_force' AND s.integration_id = ",
         );
+        sql.push_bind(integration.to_string()).push(") OR l.held_for = ");
         sql.push_bind(integration.to_string()).push(")");
         if let Some(ip) = query.ip {
             sql.push(" AND l.ip = ").push_bind(ip.to_stored());
@@ -215,28 +219,35 @@ impl Store {
     }
 }
 
-/// Reads what the ledger knows of the addresses from `start` on. With `confirmed_by` a pair counts as in doubt unless
-/// that run sent it. Returns the address that the limit cut off, if any.
+/// Reads what the ledger knows of the addresses from `start` on. Returns the address that the limit cut off, if any.
 pub(super) async fn read_range(
     tx: &mut SqliteConnection,
+    query: &PlanQuery,
     account: AccountId,
     start: Option<Address>,
     limit: u32,
-    confirmed_by: Option<RunId>,
-    entries: &mut Vec<LedgerEntry>,
+    page: &mut PlanPage,
 ) -> Result<Option<Address>, StoreError> {
     let rows = sqlx::query(
-        "SELECT ip, context, acknowledged, sent, $4 IS NOT NULL AND run_id <> $4 AS unconfirmed FROM ledger \
+        "SELECT ip, context, acknowledged, sent, $4 IS NOT NULL AND run_id <> $4 AS unconfirmed, \
+         held_for IS NOT NULL AS held, coalesce(held_for = $5, FALSE) AS judged FROM ledger \
          WHERE account = $1 AND ip >= $2 ORDER BY ip, context LIMIT $3",
     )
     .bind(account.0)
     .bind(start.map(Address::to_stored).unwrap_or_default())
     .bind(limit)
-    .bind(confirmed_by.map(|run| run.to_string()))
+    .bind(query.confirmed_by.map(|run| run.to_string()))
+    .bind(query.judges_for.map(|integration| integration.to_string()))
     .fetch_all(tx)
     .await?;
     for row in &rows {
-        entries.push(entry(row, row.try_get("unconfirmed")?)?);
+        let judged: bool = row.try_get("judged")?;
+        let mut entry = entry(row, row.try_get("unconfirmed")?)?;
+        entry.held = !judged && row.try_get("held")?;
+        if judged {
+            page.had_part.push(entry.pair);
+        }
+        page.ledger.push(entry);
     }
     let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     rows.last()
@@ -247,8 +258,8 @@ pub(super) async fn read_range(
 
 /// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
 /// would be read for each pair.
-const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
-         AND s.integration_id = $1 AND s.state = 'in_force') \
+const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE (held_for = $1 OR ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
+         AND s.integration_id = $1 AND s.state = 'in_force')) \
      AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
          WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no AND s.state = 'in_force' AND s.integration_id <> $1 \
          AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
@@ -288,6 +299,7 @@ fn entry(row: &SqliteRow, unconfirmed: bool) -> Result<LedgerEntry, StoreError> 
         pair: Pair { ip, context },
         acknowledged: acknowledged.map_err(|_| StoreError::corrupt("ledger.acknowledged"))?,
         in_doubt: sent.is_some() || unconfirmed,
+        held: false,
     })
 }
 

@@ -4,17 +4,22 @@
 //! through a single connection, each in a short transaction that never spans the network. What belongs together (a run
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
+mod attempts;
 mod audit;
 mod database;
 mod error;
 mod facts;
+mod holds;
 mod installation;
 mod integrations;
 mod ledger;
 mod lock;
 mod plan_pages;
+mod plans;
 mod queue;
+mod removal;
 mod run_notes;
+mod run_start;
 mod runs;
 mod seal;
 
@@ -25,8 +30,10 @@ pub use facts::{FactSetId, StagingFacts};
 pub use integrations::{IntegrationOverview, NewIntegration, StoredReport};
 pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
-pub use plan_pages::{Carrier, FactView, PlanPage};
+pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
+pub use plans::{Hold, PlanRecord, Planning};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, Orders, Rerun};
 pub use run_notes::Reading;
-pub use runs::{CancelOrder, RunStart, RunsQuery, StartedRun};
+pub use run_start::{RunStart, StartedRun};
+pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};

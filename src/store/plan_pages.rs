@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{AccountId, FactSetId, Store, StoreError, ledger};
-use crate::domain::{Address, IntegrationId, LedgerEntry, RankedCve, Rating, RunId, Score};
+use crate::domain::{Address, Context, IntegrationId, LedgerEntry, Pair, RankedCve, Rating, RunId, Score};
 
 /// Rows that each query of a plan's page aims at.
 const PAGE_ROWS: u32 = 2_000;
@@ -19,6 +19,10 @@ const PAGE_ROWS: u32 = 2_000;
 pub struct FactView {
     sets: Vec<FactSetId>,
     own: Option<FactSetId>,
+    /// The integration's facts in force, where others stand in for them.
+    before: Option<FactSetId>,
+    /// Whether those say anything.
+    replaces_facts: bool,
     /// Per set the assets that a newer report of another integration also has.
     superseded: HashMap<FactSetId, HashSet<i64>>,
 }
@@ -40,6 +44,17 @@ pub struct Carrier {
     pub cves: Vec<RankedCve>,
 }
 
+/// What the ledger is to be read for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanQuery {
+    /// The Fusion account; without one nothing of the ledger is read.
+    pub account: Option<AccountId>,
+    /// A run whose own sendings alone count: a pair counts as in doubt unless that run sent it.
+    pub confirmed_by: Option<RunId>,
+    /// The integration whose kept removals are judged afresh: its marks do not count.
+    pub judges_for: Option<IntegrationId>,
+}
+
 /// All that is known of a range of addresses, in the state of one moment.
 #[derive(Clone, Debug, Default)]
 pub struct PlanPage {
@@ -47,6 +62,9 @@ pub struct PlanPage {
     pub carriers: Vec<Carrier>,
     /// What the ledger knows of them, by pair.
     pub ledger: Vec<LedgerEntry>,
+    /// The pairs that the integration had part in, where other facts stand in for those in force: by those in force, or
+    /// kept back for it and judged afresh. Sorted, each once.
+    pub had_part: Vec<Pair>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Address>,
 }
@@ -64,8 +82,7 @@ impl Store {
         let mut tx = self.read().await?;
         let rows = sqlx::query(
             "SELECT id, integration_id = $1 AS own FROM fact_sets \
-             WHERE (id = $2 AND state <> 'stale') OR (state = 'in_force' AND NOT (integration_id = $1 AND $2 IS NOT NULL)) \
-             ORDER BY report_run_at DESC, id DESC",
+             WHERE (id = $2 AND state <> 'stale') OR state = 'in_force' ORDER BY report_run_at DESC, id DESC",
         )
         .bind(integration.to_string())
         .bind(own.map(|set| set.0))
@@ -74,11 +91,18 @@ impl Store {
         let mut view = FactView {
             sets: Vec::new(),
             own: None,
+            before: None,
+            replaces_facts: false,
             superseded: HashMap::new(),
         };
         for row in &rows {
             let set = FactSetId(row.try_get("id")?);
             if row.try_get("own")? {
+                if own.is_some_and(|own| own != set) {
+                    view.before = Some(set);
+                    view.replaces_facts = has_facts(&mut tx, set).await?;
+                    continue;
+                }
                 view.own = Some(set);
             }
             let superseded = superseded(&mut tx, set, &view.sets).await?;
@@ -91,17 +115,15 @@ impl Store {
     }
 
     /// All that is known of the next addresses from `start` on (`None`: from the first): who carries them, and what the
-    /// ledger of `account` knows, in the state of one moment. With `confirmed_by` a pair counts as in doubt unless that run
-    /// sent it.
+    /// ledger knows, in the state of one moment.
     ///
     /// # Errors
-    /// When the database cannot.
+    /// [`StoreError::FactsChanged`] when the view is out of date, or when the database cannot.
     pub async fn plan_page(
         &self,
         view: &FactView,
-        account: Option<AccountId>,
+        query: &PlanQuery,
         start: Option<Address>,
-        confirmed_by: Option<RunId>,
     ) -> Result<PlanPage, StoreError> {
         let mut tx = self.read().await?;
         view.check(&mut tx).await?;
@@ -113,11 +135,11 @@ impl Store {
             for set in &view.sets {
                 cuts.extend(read_carriers(&mut tx, view, *set, start, limit, &mut page.carriers).await?);
             }
-            if let Some(account) = account {
-                cuts.extend(
-                    ledger::read_range(&mut tx, account, start, limit, confirmed_by, &mut page.ledger)
-                        .await?,
-                );
+            if let Some(before) = view.before {
+                cuts.extend(read_had_part(&mut tx, before, start, limit, &mut page.had_part).await?);
+            }
+            if let Some(account) = query.account {
+                cuts.extend(ledger::read_range(&mut tx, query, account, start, limit, &mut page).await?);
             }
             page.next = cuts.into_iter().min();
             if page.next.is_some() && page.next <= start {
@@ -128,7 +150,10 @@ impl Store {
             if let Some(end) = page.next {
                 page.carriers.retain(|carrier| carrier.ip < end);
                 page.ledger.retain(|entry| entry.pair.ip < end);
+                page.had_part.retain(|pair| pair.ip < end);
             }
+            page.had_part.sort_unstable();
+            page.had_part.dedup();
             page.carriers.sort_by_key(|carrier| carrier.ip);
             return Ok(page);
         }
@@ -136,9 +161,14 @@ impl Store {
 }
 
 impl FactView {
+    /// Whether other facts stand in for facts in force that say anything.
+    pub const fn replaces_facts(&self) -> bool {
+        self.replaces_facts
+    }
+
     /// Checks that its sets are still what labels follow from: an integration may have been deleted since it was made.
     async fn check(&self, tx: &mut SqliteConnection) -> Result<(), StoreError> {
-        for set in &self.sets {
+        for set in self.sets.iter().chain(&self.before) {
             let state: Option<String> = sqlx::query_scalar("SELECT state FROM fact_sets WHERE id = $1")
                 .bind(set.0)
                 .fetch_optional(&mut *tx)
@@ -149,6 +179,11 @@ impl FactView {
         }
         Ok(())
     }
+}
+
+async fn has_facts(tx: &mut SqliteConnection, set: FactSetId) -> Result<bool, StoreError> {
+    let any = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM facts WHERE fact_set = $1)");
+    Ok(any.bind(set.0).fetch_one(tx).await?)
 }
 
 /// The assets of `set` that one of the `newer` sets also has.
@@ -196,6 +231,40 @@ async fn read_carriers(
             continue;
         }
         carriers.push(carrier(row, view.own == Some(set))?);
+    }
+    let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    rows.last()
+        .filter(|_| cut)
+        .map(|row| address(row, "fact_addresses.ip"))
+        .transpose()
+}
+
+/// Reads the pairs that a set wants at the addresses from `start` on. Returns the address that the limit cut off, if any.
+async fn read_had_part(
+    tx: &mut SqliteConnection,
+    set: FactSetId,
+    start: Option<Address>,
+    limit: u32,
+    pairs: &mut Vec<Pair>,
+) -> Result<Option<Address>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT a.ip, max(length(f.cves) > 0) AS cve, max(f.rating IS NOT NULL) AS cvss_rating, \
+         max(f.score IS NOT NULL) AS cvss_score, TRUE AS vuln_count \
+         FROM fact_addresses a JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
+         WHERE a.fact_set = $1 AND a.ip >= $2 GROUP BY a.ip ORDER BY a.ip LIMIT $3",
+    )
+    .bind(set.0)
+    .bind(start.map(Address::to_stored).unwrap_or_default())
+    .bind(limit)
+    .fetch_all(tx)
+    .await?;
+    for row in &rows {
+        let ip = address(row, "fact_addresses.ip")?;
+        for context in Context::ALL {
+            if row.try_get(context.as_str())? {
+                pairs.push(Pair { ip, context });
+            }
+        }
     }
     let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     rows.last()

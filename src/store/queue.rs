@@ -10,14 +10,16 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json, report_choice};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
 use crate::domain::{
-    Failure, ReportChoice, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
+    AttemptOutcome, Failure, ReportChoice, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag,
+    Timestamp, Trigger,
 };
 
 /// How long a run stays its owner's without a sign of life.
-const LEASE: Duration = Duration::from_mins(2);
+pub(super) const LEASE: Duration = Duration::from_mins(2);
 
 /// What of a run need not be done again after a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,10 @@ pub struct Checkpoint {
     pub facts: Option<FactSetId>,
     /// Whether they are in force, and the push has begun.
     pub planned: bool,
+    /// Whether the plan keeps something back, so that the run ends held.
+    pub held: bool,
+    /// What the audit log is to keep of the integration that a removal deletes.
+    pub deletes: Option<serde_json::Value>,
 }
 
 /// A rerun of a report, known by the run that was the newest before it.
@@ -57,6 +63,8 @@ pub struct ClaimedRun {
     pub full: bool,
     /// What need not be done again.
     pub checkpoint: Checkpoint,
+    /// The held run that this one applies, if it is an approval.
+    pub approves: Option<RunId>,
     /// Attempts in a row, this one among them, that brought no progress. One that ended with the process counts too.
     pub fruitless: u32,
     token: String,
@@ -111,6 +119,7 @@ impl Store {
     /// When the database cannot.
     pub async fn release_all_runs(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, None, &[]).await?;
         let freed = sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $1 WHERE state IN ('queued', 'running')",
         );
@@ -135,6 +144,7 @@ impl Store {
     ) -> Result<Option<ClaimedRun>, StoreError> {
         let token = Uuid::new_v4().to_string();
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, Some(now), works_on).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("UPDATE runs SET state = 'running', lease_token = ");
         sql.push_bind(&token)
             .push(", lease_until = ")
@@ -151,7 +161,9 @@ impl Store {
         sql.push(" ORDER BY queued_at, id LIMIT 1) RETURNING *");
         let row = sql.build().fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
-        let claimed = claimed(&row, token)?;
+        let mut claimed = claimed(&row, token)?;
+        claimed.record.attempt_log =
+            attempts::begin(&mut tx, claimed.id(), claimed.record.attempts, now).await?;
         tx.commit().await?;
         Ok(Some(claimed))
     }
@@ -189,12 +201,13 @@ impl Store {
         }
         sqlx::query(
             "UPDATE runs SET settings_tag = $2, dry_run = max(dry_run, $3), failure = NULL, \
-             full = max(full, (SELECT successes + 1 >= $4 FROM integrations WHERE id = integration_id)) WHERE id = $1",
+             full = max(full, $5 AND (SELECT successes + 1 >= $4 FROM integrations WHERE id = integration_id)) WHERE id = $1",
         )
         .bind(run.id().to_string())
         .bind(tag.0)
         .bind(!has_account)
         .bind(full_push_every)
+        .bind(run.record.trigger.fetches_report())
         .execute(&mut *tx)
         .await?;
         let orders = touch(&mut tx, run, now).await?;
@@ -225,6 +238,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         touch(&mut tx, run, now).await?;
+        let failure = end.failure.as_ref();
+        let outcome = failure.map_or(AttemptOutcome::Interrupted, |_| AttemptOutcome::Failed);
+        let at = now;
+        attempts::close(&mut tx, run.id(), &attempts::End { outcome, failure, at }).await?;
+        let detail = failure.map(|_| format!("waits until {} for the next attempt", end.resume_at));
+        rest_progress(&mut tx, run.id(), detail).await?;
         sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $2, failure = $3, \
              fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN max(fruitless - 1, 0) ELSE fruitless END WHERE id = $1",
@@ -239,7 +258,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run as succeeded, with its audit record, when what was done is what its orders still ask for.
+    /// Ends a run as succeeded, or as held where its plan kept something back, with its audit record, when what was done is
+    /// what its orders still ask for.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
@@ -254,8 +274,9 @@ impl Store {
         if (orders.dry_run, orders.full) != (done.dry_run, done.full) {
             return Ok(Completion::MoreAsked(orders));
         }
+        let held = run.checkpoint.held && !orders.dry_run;
         let ending = Ending {
-            state: RunState::Succeeded,
+            state: if held { RunState::Held } else { RunState::Succeeded },
             failure: None,
         };
         let record = end(&mut tx, run, &orders, &ending, now).await?;
@@ -289,6 +310,13 @@ async fn end(
     ending: &Ending,
     now: Timestamp,
 ) -> Result<RunRecord, StoreError> {
+    let attempt = attempts::End {
+        outcome: AttemptOutcome::of_last(ending.state),
+        failure: ending.failure.as_ref(),
+        at: now,
+    };
+    attempts::close(&mut *tx, run.id(), &attempt).await?;
+    rest_progress(&mut *tx, run.id(), None).await?;
     let row = sqlx::query(
         "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
          WHERE id = $1 RETURNING *",
@@ -300,7 +328,7 @@ async fn end(
     .fetch_one(&mut *tx)
     .await?;
     let record = runs::record(&row)?;
-    if ending.state == RunState::Succeeded && !record.dry_run {
+    if ending.state == RunState::Succeeded && !record.dry_run && record.trigger.fetches_report() {
         sqlx::query(
             "UPDATE integrations SET successes = CASE WHEN $2 THEN 0 ELSE successes + 1 END WHERE id = $1",
         )
@@ -318,6 +346,14 @@ async fn end(
         None => Actor::named(row.try_get("requested_by")?),
     };
     runs::append_run_end(tx, &record, actor, now).await?;
+    if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {
+        // Those that somebody else wants by now, at the value that they have.
+        holds::release(tx, record.integration, None).await?;
+    }
+    if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
+        let deletes = run.checkpoint.deletes.clone();
+        removal::complete(tx, &record, row.try_get("requested_by")?, deletes, now).await?;
+    }
     Ok(record)
 }
 
@@ -372,6 +408,9 @@ pub(super) async fn note_real_start(
     run: &ClaimedRun,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if !run.record.trigger.fetches_report() {
+        return Ok(());
+    }
     sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1")
         .bind(run.record.integration.to_string())
         .bind(run.record.started_at.unwrap_or(now).as_millis())
@@ -398,11 +437,33 @@ pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun
     Ok(())
 }
 
+/// Remembers what the audit log is to keep of the integration that a removal deletes.
+pub(super) async fn note_deletion(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    integration: Option<&serde_json::Value>,
+) -> Result<(), StoreError> {
+    let checkpoint = Checkpoint {
+        deletes: integration.cloned(),
+        ..Checkpoint::default()
+    };
+    sqlx::query("UPDATE runs SET checkpoint = $2 WHERE id = $1")
+        .bind(run.to_string())
+        .bind(json_text(&checkpoint))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 fn claimed(row: &SqliteRow, token: String) -> Result<ClaimedRun, StoreError> {
     Ok(ClaimedRun {
         record: runs::record(row)?,
         full: row.try_get("full")?,
         checkpoint: json(row, "checkpoint")?,
+        approves: row
+            .try_get::<Option<&str>, _>("approves")?
+            .map(|run| run.parse().map_err(|_| StoreError::corrupt("runs.approves")))
+            .transpose()?,
         fruitless: row.try_get("fruitless")?,
         token,
     })

@@ -1,35 +1,16 @@
-//! The table `runs`: starting, cancelling and reading runs. Their owners' writes are in `queue`.
+//! The table `runs`: cancelling and reading runs. They begin in `run_start`; their owners' writes are in `queue`.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use super::run_notes::rest_progress;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, IntegrationId, Phase, ReportChoice, RunFlags, RunId, RunRecord, RunState, SettingsTag,
+    Cancellation, Counts, IntegrationId, Phase, ReportChoice, RunId, RunRecord, RunState, SettingsTag,
     Timestamp, Trigger,
 };
-
-/// What asks for a run.
-#[derive(Clone, Debug)]
-pub struct RunStart {
-    /// Who.
-    pub actor: Actor,
-    /// By what.
-    pub trigger: Trigger,
-    /// What for.
-    pub flags: RunFlags,
-}
-
-/// The run that a start came to.
-#[derive(Clone, Debug)]
-pub struct StartedRun {
-    /// Its record.
-    pub record: RunRecord,
-    /// Whether it was under way before.
-    pub joined: bool,
-}
 
 /// By whom and why a run is to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,24 +78,6 @@ pub(super) enum Newest {
 }
 
 impl Store {
-    /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is. One that was to
-    /// read the last report asks for a new one when this start does, unless it has chosen its report already.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is no such integration, [`StoreError::RunEnding`] when the one under way was told
-    /// to end, or when the database cannot.
-    pub async fn start_run(
-        &self,
-        integration: IntegrationId,
-        start: &RunStart,
-        now: Timestamp,
-    ) -> Result<StartedRun, StoreError> {
-        let mut tx = self.write().await?;
-        let started = self::start(&mut tx, integration, start, now).await?;
-        tx.commit().await?;
-        Ok(started)
-    }
-
     /// Orders an unfinished run to end. One that nobody works on ends at once.
     ///
     /// # Errors
@@ -185,79 +148,6 @@ impl Store {
     }
 }
 
-/// Starts or joins a run within a transaction.
-pub(super) async fn start(
-    tx: &mut SqliteConnection,
-    integration: IntegrationId,
-    start: &RunStart,
-    now: Timestamp,
-) -> Result<StartedRun, StoreError> {
-    let exists = sqlx::query("SELECT 1 FROM integrations WHERE id = $1").bind(integration.to_string());
-    if exists.fetch_optional(&mut *tx).await?.is_none() {
-        return Err(StoreError::NotFound("integration"));
-    }
-    let joined = sqlx::query(
-        "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3), \
-         report_choice = CASE WHEN $4 = 'rerun' AND checkpoint ->> 'report_run' IS NULL THEN $4 ELSE report_choice END \
-         WHERE integration_id = $1 AND state IN ('queued', 'running') RETURNING *",
-    )
-    .bind(integration.to_string())
-    .bind(start.flags.dry_run)
-    .bind(start.flags.full)
-    .bind(start.flags.report.as_str())
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = joined {
-        let record = record(&row)?;
-        if record.cancellation.is_some() {
-            return Err(StoreError::RunEnding(record.id));
-        }
-        return Ok(StartedRun { record, joined: true });
-    }
-    let row = sqlx::query(
-        "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, report_choice, resume_at, \
-         queued_at) VALUES ($1, $2, 'queued', $3, $4, $5, $6, $8, $7, $7) RETURNING *",
-    )
-    .bind(RunId::new(now).to_string())
-    .bind(integration.to_string())
-    .bind(start.trigger.as_str())
-    .bind(&start.actor.user)
-    .bind(start.flags.dry_run)
-    .bind(start.flags.full)
-    .bind(now.as_millis())
-    .bind(start.flags.report.as_str())
-    .fetch_one(&mut *tx)
-    .await?;
-    if start.trigger == Trigger::Schedule {
-        // Also when it is cancelled before it begins: else it would be due again at once.
-        let started = sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1");
-        started
-            .bind(integration.to_string())
-            .bind(now.as_millis())
-            .execute(&mut *tx)
-            .await?;
-    }
-    let record = record(&row)?;
-    let entry = AuditEntry {
-        actor: start.actor.clone(),
-        action: AuditAction::RunStart,
-        description: format!(
-            "{}un {} was asked for ({})",
-            if start.flags.dry_run { "Dry r" } else { "R" },
-            record.id,
-            start.trigger.as_str()
-        ),
-        original_id: integration.to_string(),
-        original_object: None,
-        new_object: Some(to_json(&record)),
-    };
-    audit::append(tx, &entry, now).await?;
-    Ok(StartedRun {
-        record,
-        joined: false,
-    })
-}
-
 /// Orders the unfinished run of an integration, if there is one, to end; ends it at once when nobody works on it.
 pub(super) async fn cancel_unfinished(
     tx: &mut SqliteConnection,
@@ -277,7 +167,11 @@ pub(super) async fn cancel_unfinished(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = row else { return Ok(()) };
-    let record = record(&row)?;
+    let mut record = record(&row)?;
+    if record.state.is_final() {
+        rest_progress(tx, record.id, None).await?;
+        record.progress.detail = None;
+    }
     let entry = AuditEntry {
         actor: order.actor(),
         action: AuditAction::RunCancel,
@@ -311,6 +205,27 @@ pub(super) async fn append_run_end(
     audit::append(tx, &entry, now).await
 }
 
+/// Records that a run kept something back.
+pub(super) async fn append_run_hold(
+    tx: &mut SqliteConnection,
+    record: &RunRecord,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let entry = AuditEntry {
+        actor,
+        action: AuditAction::RunHold,
+        description: format!(
+            "Run {} kept the removal of {} pairs back until a person approves it",
+            record.id, record.counts.held
+        ),
+        original_id: record.integration.to_string(),
+        original_object: None,
+        new_object: Some(to_json(record)),
+    };
+    audit::append(tx, &entry, now).await
+}
+
 pub(super) async fn newest(
     connection: &mut SqliteConnection,
     integration: IntegrationId,
@@ -326,7 +241,7 @@ pub(super) async fn newest(
         }
         Newest::Success => {
             "SELECT * FROM runs WHERE integration_id = $1 AND state = 'succeeded' AND dry_run = 0 \
-             ORDER BY id DESC LIMIT 1"
+             AND trigger NOT IN ('removal', 'verify') ORDER BY id DESC LIMIT 1"
         }
         Newest::DrySuccess => {
             "SELECT * FROM runs WHERE integration_id = $1 AND state = 'succeeded' AND dry_run = 1 \
@@ -340,7 +255,7 @@ pub(super) async fn newest(
     row.as_ref().map(record).transpose()
 }
 
-async fn row_of(connection: &mut SqliteConnection, id: RunId) -> Result<SqliteRow, StoreError> {
+pub(super) async fn row_of(connection: &mut SqliteConnection, id: RunId) -> Result<SqliteRow, StoreError> {
     let row = sqlx::query("SELECT * FROM runs WHERE id = $1").bind(id.to_string());
     row.fetch_optional(connection)
         .await?
@@ -355,7 +270,14 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     };
     let phase: Option<&str> = row.try_get("phase")?;
     let tag: Option<i64> = row.try_get("settings_tag")?;
+    let state = RunState::read(row.try_get("state")?).ok_or_else(|| corrupt("runs.state"))?;
+    let counts: Counts = json(row, "counts")?;
     let cancel: Option<CancelOrder> = optional_json(row, "cancel")?;
+    let cancellation = cancel.map(|CancelOrder { user, reason, .. }| Cancellation {
+        user,
+        reason,
+        pushed: (state == RunState::Cancelled).then(|| Cancellation::pushed_in_words(counts.pushed)),
+    });
     Ok(RunRecord {
         id: row
             .try_get::<&str, _>("id")?
@@ -365,7 +287,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
             .try_get::<&str, _>("integration_id")?
             .parse()
             .map_err(|_| corrupt("runs.integration_id"))?,
-        state: RunState::read(row.try_get("state")?).ok_or_else(|| corrupt("runs.state"))?,
+        state,
         phase: phase
             .map(|phase| Phase::read(phase).ok_or_else(|| corrupt("runs.phase")))
             .transpose()?,
@@ -373,14 +295,15 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         dry_run: row.try_get("dry_run")?,
         report_choice: report_choice(row)?,
         attempts: row.try_get("attempts")?,
+        attempt_log: json(row, "attempt_log")?,
         settings_etag: tag.map(|tag| SettingsTag(tag).to_string()),
         progress: json(row, "progress")?,
         certificate: optional_json(row, "certificate")?,
-        counts: json(row, "counts")?,
+        counts,
         skipped: json(row, "skipped")?,
         warnings: json(row, "warnings")?,
         failure: optional_json(row, "failure")?,
-        cancellation: cancel.map(|CancelOrder { user, reason, .. }| Cancellation { user, reason }),
+        cancellation,
         approved_by: row.try_get("approved_by")?,
         queued_at: time("queued_at")?.unwrap_or_default(),
         started_at: time("started_at")?,

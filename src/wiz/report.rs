@@ -7,6 +7,10 @@ use url::Url;
 
 use super::request::REPORT_TYPE;
 use crate::domain::{ReportId, ReportRunId, Timestamp};
+use crate::outgoing::one_line;
+
+/// How much of Wiz's words on a failure is passed on.
+const MAX_REASON_CHARS: usize = 300;
 
 /// A report in Wiz.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +174,10 @@ impl TryFrom<WireReportRun> for ReportRun {
             },
             progress,
             run_at: wire.run_at.parse().map_err(|_| Unreadable("runAt"))?,
-            failed_reason: wire.failed_reason.filter(|reason| !reason.trim().is_empty()),
+            failed_reason: wire
+                .failed_reason
+                .map(|reason| one_line(&reason, MAX_REASON_CHARS))
+                .filter(|reason| !reason.is_empty()),
             rows: wire
                 .results
                 .and_then(|results| results.count)

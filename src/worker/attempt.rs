@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::interruption::Interruption;
 use super::planning::Plan;
+use super::waits::tell_of_waits;
 use super::workers::Workers;
 use crate::domain::{FailureKind, Integration, Phase, Progress, RunRecord, Timestamp, Warning};
-use crate::store::{ClaimedRun, Completion, FactSetId, Orders};
+use crate::store::{ClaimedRun, Completion, Orders};
 use crate::wiz::WizClient;
 
 /// The turn to plan and push: one run has it at a time, for all push to one Fusion account.
@@ -24,6 +25,8 @@ pub(super) struct Attempt {
     pub(super) orders: Orders,
     /// Whether anything was done that need not be done again.
     pub(super) advanced: bool,
+    /// What was shown last.
+    shown: Option<(Phase, Progress)>,
     turn: Turn,
 }
 
@@ -33,6 +36,7 @@ impl Attempt {
         let id = run.record.integration;
         let integration = workers.store.integration(id).await?;
         let wiz = workers.wiz.client(workers.store.wiz_credentials(id).await?);
+        let wiz = wiz.patient(tell_of_waits(&workers, &run));
         let full_push_every = workers.settings.full_push_every;
         let (has_account, now) = (workers.fusion.is_some(), workers.clock.now());
         let begun = workers
@@ -46,16 +50,17 @@ impl Attempt {
             wiz,
             orders,
             advanced: false,
+            shown: None,
             turn,
         })
     }
 
     /// Brings the run to its end, from where the last attempt left it. Once `stop` is cancelled it ends soon.
     pub(super) async fn carry_out(&mut self, stop: &CancellationToken) -> Result<RunRecord, Interruption> {
-        let facts = unless_stopped(stop, self.facts()).await?;
+        let basis = unless_stopped(stop, self.basis()).await?;
         let _turn = unless_stopped(stop, self.wait_for_turn()).await?;
         loop {
-            let mut plan = unless_stopped(stop, self.plan(facts)).await?;
+            let mut plan = unless_stopped(stop, self.plan(basis)).await?;
             // It stops by itself, once Fusion has answered what is under way.
             self.push(&mut plan, stop).await?;
             if let Some(record) = self.complete(&plan).await? {
@@ -64,25 +69,32 @@ impl Attempt {
         }
     }
 
-    /// The facts of a complete report, by this attempt or an earlier one.
-    async fn facts(&mut self) -> Result<FactSetId, Interruption> {
-        self.sign_in().await?;
-        if let Some(facts) = self.run.checkpoint.facts {
-            return Ok(facts);
-        }
-        let report_run = self.request_report().await?;
-        let report_run = self.wait_for_report(&report_run).await?;
-        self.download(&report_run).await
-    }
-
     /// Shows what the run does, and hears what is asked of it by now.
     pub(super) async fn show(&mut self, phase: Phase, mut progress: Progress) -> Result<(), Interruption> {
-        progress.updated_at = Some(self.now());
+        self.note_time(phase, &mut progress);
         let store = &self.workers.store;
         self.orders = store
             .save_progress(&self.run, phase, &progress, self.now())
             .await?;
+        self.shown = Some((phase, progress));
+        self.workers.desk.run_moved(self.run.id());
         Ok(())
+    }
+
+    /// Keeps how far the present phase came, also when the run was told to end.
+    pub(super) async fn keep(&mut self, mut progress: Progress) -> Result<(), Interruption> {
+        if let Some((phase, _)) = self.shown {
+            self.note_time(phase, &mut progress);
+        }
+        let store = &self.workers.store;
+        Ok(store.keep_progress(&self.run, &progress, self.now()).await?)
+    }
+
+    /// Notes when something last moved: now, unless it stands as it was shown last.
+    fn note_time(&self, phase: Phase, progress: &mut Progress) {
+        let last = self.shown.as_ref().filter(|(shown, _)| *shown == phase);
+        let unmoved = last.filter(|(_, shown)| shown.is_where(progress));
+        progress.updated_at = unmoved.map_or_else(|| Some(self.now()), |(_, shown)| shown.updated_at);
     }
 
     /// Warns a person on the run's record.
@@ -107,7 +119,7 @@ impl Attempt {
 
     /// Finds out at once whether the run could come to its end: hours of waiting for a report would be lost on wrong
     /// credentials.
-    async fn sign_in(&mut self) -> Result<(), Interruption> {
+    pub(super) async fn sign_in(&mut self) -> Result<(), Interruption> {
         if self.run.checkpoint.facts.is_none() {
             self.show(Phase::SigningIn, Progress::default()).await?;
             self.wiz.sign_in().await?;

@@ -106,7 +106,7 @@ impl Checker {
         let wiz = wiz_client(&self.0, store, id).await?;
         let wiz_steps = async {
             match wiz {
-                Ok(wiz) => self.wiz_steps(&wiz, &integration, stored.as_ref(), stop).await,
+                Ok(wiz) => Box::pin(self.wiz_steps(&wiz, &integration, stored.as_ref(), stop)).await,
                 Err(message) => without_sign_in(failed(WizSignIn, message)),
             }
         };

@@ -34,9 +34,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_mins(5);
 
-/// The longest pause that a neighbour is granted.
-pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-
 /// Attempts in a row without progress that a run has.
 const MAX_FRUITLESS: u32 = 8;
 
@@ -73,6 +70,7 @@ pub(super) struct Execution {
 impl Execution {
     pub(super) fn new(workers: Workers, run: ClaimedRun) -> Self {
         let work = workers.desk.begin_work(run.id(), run.record.integration);
+        workers.desk.run_moved(run.id());
         Self {
             workers,
             run,
@@ -163,8 +161,7 @@ impl Execution {
         if fruitless >= MAX_FRUITLESS {
             return self.end(RunState::Failed, Some(exhausted(failure))).await;
         }
-        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-        let pause = asked.max(pause_after(fruitless));
+        let pause = retry_after.unwrap_or_default().max(pause_after(fruitless));
         self.give_back(Some(failure), (self.now() + pause).min(self.deadline()))
             .await
     }
@@ -189,6 +186,7 @@ impl Execution {
             .store
             .end_attempt(&self.run, &end, self.now())
             .await?;
+        self.workers.desk.run_moved(self.run.id());
         Ok(None)
     }
 
@@ -198,8 +196,11 @@ impl Execution {
         self.workers.metrics.run_ended(record);
         self.workers.desk.run_ended(record.id);
         self.workers.desk.schedule_changed();
-        if let Err(error) = self.workers.store.sweep_facts().await {
-            log(&error);
+        let store = &self.workers.store;
+        for swept in [store.sweep_facts().await, store.sweep_plans().await] {
+            if let Err(error) = swept {
+                log(&error);
+            }
         }
     }
 

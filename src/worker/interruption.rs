@@ -21,6 +21,20 @@ pub(super) enum Interruption {
     ToldToEnd,
 }
 
+impl Interruption {
+    /// What two that happened side by side come to: the one that decides, with the longer of the pauses asked for.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Failed(one, one_pause), Self::Failed(other, other_pause)) => {
+                let decides = if other.retryable { one } else { other };
+                Self::Failed(decides, one_pause.max(other_pause))
+            }
+            (Self::Failed(..), other) => other,
+            (one, _) => one,
+        }
+    }
+}
+
 impl From<Failure> for Interruption {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure, None)
@@ -55,6 +69,19 @@ impl From<StoreError> for Interruption {
                      secret again.",
                 ))
             }
+            StoreError::NotFound(what) => Self::from(Failure::passing(
+                FailureKind::Internal,
+                format!(
+                    "The service's database has no {what} any more that the run works on. It is looked up again."
+                ),
+            )),
+            StoreError::Corrupt { column } => Self::from(Failure::permanent(
+                FailureKind::Internal,
+                format!(
+                    "The service's database holds a value in {column} that this version does not know. Start the version \
+                     that wrote it, or restore a backup."
+                ),
+            )),
             StoreError::FactsChanged => Self::from(Failure::passing(
                 FailureKind::Internal,
                 "Another integration was deleted while the plan was made. The plan is made anew.",
@@ -89,4 +116,35 @@ pub(super) fn log(error: &dyn Error) {
         source = cause.source();
     }
     tracing::warn!(error = chain, "a step failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_failures_side_by_side_the_permanent_one_decides_and_the_longest_pause_counts() {
+        let passing = |seconds| {
+            let pause = Some(Duration::from_secs(seconds));
+            Interruption::Failed(Failure::passing(FailureKind::RateLimited, "slow down"), pause)
+        };
+        let permanent =
+            || Interruption::Failed(Failure::permanent(FailureKind::Credentials, "no such key"), None);
+        for (one, other, retryable, seconds) in [
+            (passing(3), passing(60), true, 60),
+            (passing(60), passing(3), true, 60),
+            (passing(3), permanent(), false, 3),
+            (permanent(), passing(3), false, 3),
+        ] {
+            let Interruption::Failed(failure, pause) = one.and(other) else {
+                panic!("a failure is expected")
+            };
+            assert_eq!(
+                (failure.retryable, pause),
+                (retryable, Some(Duration::from_secs(seconds)))
+            );
+        }
+        let lost = passing(3).and(Interruption::LeaseLost);
+        assert!(matches!(lost, Interruption::LeaseLost));
+    }
 }

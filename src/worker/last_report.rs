@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::attempt::Attempt;
-use super::execution::LONGEST_RETRY_AFTER;
 use super::interruption::Interruption;
 use crate::domain::{Failure, FailureKind, ReportChoice, ReportRunId, Timestamp, Warning};
 use crate::store::Rerun;
@@ -86,11 +85,7 @@ impl Attempt {
     /// carries nothing but the id of a report that Wiz knows, so whatever Wiz refuses in it, it cannot be the question.
     fn may_be_too_soon(&self, error: &WizError) -> bool {
         let failure = error.failure();
-        match failure.kind {
-            FailureKind::Report => !failure.retryable || self.run.fruitless >= UNKNOWN_REFUSALS,
-            FailureKind::RateLimited => error.retry_after().is_some_and(|wait| wait > LONGEST_RETRY_AFTER),
-            _ => false,
-        }
+        failure.kind == FailureKind::Report && (!failure.retryable || self.run.fruitless >= UNKNOWN_REFUSALS)
     }
 }
 

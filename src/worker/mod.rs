@@ -8,6 +8,7 @@
 //! ```
 
 mod attempt;
+mod basis;
 mod check;
 mod desk;
 mod download;
@@ -21,6 +22,7 @@ mod queue;
 mod report;
 mod schedule;
 mod scheduler;
+mod waits;
 mod wanted;
 mod workers;
 

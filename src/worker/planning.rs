@@ -3,15 +3,16 @@
 use super::attempt::Attempt;
 use super::interruption::Interruption;
 use super::wanted::{Wanted, wanted_addresses};
-use crate::domain::{Address, Change, Counts, Phase, Progress, RunId};
-use crate::pipeline::{Comparison, compare};
-use crate::store::{AccountId, FactSetId, FactView, Orders, Store, StoreError};
+use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Trigger, Warning};
+use crate::pipeline::{Comparison, compare, is_held};
+use crate::store::{FactSetId, FactView, Hold, Orders, PlanQuery, Planning, Store, StoreError};
 
 /// A plan that is in force: its steps are worked out again, page by page, while they are carried out.
 pub(super) struct Plan {
     /// The orders that it follows.
     pub(super) orders: Orders,
-    pub(super) pages: PlanPages,
+    /// Its pages; `None` when nothing of it is to be carried out.
+    pub(super) pages: Option<PlanPages>,
     /// All its steps, those of earlier attempts included.
     pub(super) steps: u64,
     /// Those that are left.
@@ -23,9 +24,7 @@ pub(super) struct Plan {
 pub(super) struct PlanPages {
     store: Store,
     view: FactView,
-    account: Option<AccountId>,
-    /// The full push that only its own sendings count for.
-    confirmed_by: Option<RunId>,
+    query: PlanQuery,
     at: Place,
 }
 
@@ -40,6 +39,8 @@ enum Place {
 pub(super) struct Page {
     /// The integration's own addresses.
     own: OwnAddresses,
+    /// The pairs that the integration had part in, where other facts stand in for those in force; sorted.
+    had_part: Vec<Pair>,
     /// What has to be sent.
     pub(super) comparison: Comparison,
 }
@@ -52,46 +53,39 @@ struct OwnAddresses {
     pairs: u64,
 }
 
+/// What a plan comes to before it is in force.
+#[derive(Default)]
+struct Draft {
+    counts: Counts,
+    /// The pairs that the integration wants.
+    pairs: u64,
+    /// How many it had part in.
+    had_part: u64,
+    /// Those of them that are to be removed.
+    removals: Vec<Pair>,
+}
+
 impl Attempt {
-    /// Works the plan out and counts it; the first time, that brings the facts into force.
-    pub(super) async fn plan(&mut self, set: FactSetId) -> Result<Plan, Interruption> {
+    /// Works the plan out; the first time, that brings the facts of `set`, if there is one, into force.
+    pub(super) async fn plan(&mut self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
         self.show(Phase::Planning, Progress::default()).await?;
-        let own = (!self.run.checkpoint.planned).then_some(set);
-        let mut pages = self.plan_pages(own).await?;
-        let read = self.run.record.counts;
-        let mut counts = Counts {
-            findings: read.findings,
-            assets: read.assets,
-            ..Counts::default()
-        };
-        let mut pairs = 0;
-        while let Some(page) = pages.next().await? {
-            counts.addresses += page.own.addresses;
-            counts.shared_addresses += page.own.shared;
-            pairs += page.own.pairs;
-            counts.unchanged += page.comparison.unchanged;
-            for change in &page.comparison.changes {
-                *match change {
-                    Change::Add(_) => &mut counts.added,
-                    Change::Change { .. } => &mut counts.changed,
-                    Change::Remove { .. } => &mut counts.removed,
-                } += 1;
-            }
-        }
-        let left = steps(&counts);
         if self.run.checkpoint.planned {
-            let steps = steps(&self.run.record.counts).max(left);
-            return Ok(Plan {
-                orders: self.orders.clone(),
-                pages: self.plan_pages(None).await?,
-                steps,
-                left,
-            });
+            return self.rest_of_plan(set).await;
         }
+        let view = self.view(set).await?;
+        let replaces_facts = view.replaces_facts();
+        let draft = self.draft(view).await?;
+        let (hold, warning) = self.judge(&draft, replaces_facts);
+        let counts = counts_with(draft.counts, &hold);
+        let planning = Planning {
+            set,
+            account: self.workers.fusion.as_ref().map(|target| target.account),
+            counts,
+            pairs: draft.pairs,
+            hold,
+        };
         let (store, now) = (self.workers.store.clone(), self.now());
-        let has_account = self.workers.fusion.is_some();
-        let planned = store.plan_facts(&mut self.run, set, &counts, pairs, has_account, now);
-        self.orders = planned.await?;
+        self.orders = store.plan_facts(&mut self.run, &planning, now).await?;
         self.run.record.counts = counts;
         self.advanced = true;
         tracing::info!(
@@ -99,29 +93,137 @@ impl Attempt {
             added = counts.added,
             changed = counts.changed,
             removed = counts.removed,
+            held = counts.held,
             unchanged = counts.unchanged,
             "planned"
         );
-        // Read again with the orders as they were when the facts came into force.
-        let own = self.orders.dry_run.then_some(set);
+        if let Some(warning) = warning {
+            self.warn(&warning).await?;
+        }
+        let pages = if self.run.checkpoint.planned {
+            Some(self.pages_to_push(set).await?)
+        } else {
+            None
+        };
         Ok(Plan {
             orders: self.orders.clone(),
-            pages: self.plan_pages(own).await?,
-            steps: left,
+            pages,
+            steps: steps(&counts),
+            left: steps(&counts),
+        })
+    }
+
+    /// What is left of the plan that an earlier attempt made.
+    async fn rest_of_plan(&self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
+        let (mut pages, mut left) = (self.pages_to_push(set).await?, 0);
+        while let Some(page) = pages.next().await? {
+            left += page
+                .comparison
+                .changes
+                .iter()
+                .filter(|change| is_sent(change))
+                .count() as u64;
+        }
+        Ok(Plan {
+            orders: self.orders.clone(),
+            pages: Some(self.pages_to_push(set).await?),
+            steps: steps(&self.run.record.counts).max(left),
             left,
         })
     }
 
-    async fn plan_pages(&self, own: Option<FactSetId>) -> Result<PlanPages, Interruption> {
-        let store = self.workers.store.clone();
-        let view = store.fact_view(self.integration.id, own).await?;
-        Ok(PlanPages {
-            store,
+    /// Compares what the facts want with the ledger, counts that, and writes the steps down.
+    async fn draft(&self, view: FactView) -> Result<Draft, Interruption> {
+        let (store, read) = (&self.workers.store, self.run.record.counts);
+        let mut draft = Draft::default();
+        let counts = &mut draft.counts;
+        (counts.findings, counts.assets) = (read.findings, read.assets);
+        store.begin_plan(&self.run, self.now()).await?;
+        let mut pages = self.pages(view, Some(self.integration.id));
+        while let Some(page) = pages.next().await? {
+            counts.addresses += page.own.addresses;
+            counts.shared_addresses += page.own.shared;
+            counts.unchanged += page.comparison.unchanged;
+            draft.pairs += page.own.pairs;
+            draft.had_part += page.had_part.len() as u64;
+            for change in &page.comparison.changes {
+                *match change {
+                    Change::Add(_) => &mut counts.added,
+                    Change::Change { .. } => &mut counts.changed,
+                    Change::Remove { .. } => &mut counts.removed,
+                    Change::Hold { .. } => continue,
+                } += 1;
+                if let Change::Remove { pair, .. } = change
+                    && page.had_part.binary_search(pair).is_ok()
+                {
+                    draft.removals.push(*pair);
+                }
+            }
+            store
+                .append_plan(&self.run, &page.comparison.changes, self.now())
+                .await?;
+        }
+        Ok(draft)
+    }
+
+    /// Decides what the plan keeps back, and says so. What a person asked to remove is removed.
+    fn judge(&self, draft: &Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
+        let (removals, had_part) = (draft.removals.len() as u64, draft.had_part);
+        let percent = self.workers.settings.hold_removals_percent;
+        if !self.run.record.trigger.fetches_report() {
+            (Hold::Nothing, None)
+        } else if draft.counts.findings == 0 && replaces_facts {
+            let warning = Warning::new(
+                "no_findings",
+                format!(
+                    "The report has no finding that counts, though the one before had some; nothing was pushed, and {removals} \
+                     labels stay. Likely causes: the service account lost the permission read:vulnerabilities or its global \
+                     scope, it belongs to a project only, or the asset types that are asked for have no findings. If it is \
+                     true, approve it: POST /api/v1/runs/{}/approve.",
+                    self.run.id()
+                ),
+            );
+            (Hold::Everything(draft.removals.clone()), Some(warning))
+        } else if is_held(removals, had_part, percent) {
+            let warning = Warning::new(
+                "removals_held",
+                format!(
+                    "{removals} of the {had_part} pairs of this integration would be removed, which is more than {percent} % \
+                     (WIZ_CONTEXT_HOLD_REMOVALS_PERCENT). They keep their labels. Look at the run's plan; if it is true, \
+                     approve it: POST /api/v1/runs/{}/approve.",
+                    self.run.id()
+                ),
+            );
+            (Hold::Removals(draft.removals.clone()), Some(warning))
+        } else {
+            (Hold::Nothing, None)
+        }
+    }
+
+    /// The pages of a plan that is in force. What an approval applies is held until it is removed, and the facts of a removal
+    /// are never in force.
+    async fn pages_to_push(&self, set: Option<FactSetId>) -> Result<PlanPages, StoreError> {
+        let trigger = self.run.record.trigger;
+        let view = self.view(set.filter(|_| trigger == Trigger::Removal)).await?;
+        let judges_for = (!trigger.fetches_report()).then_some(self.integration.id);
+        Ok(self.pages(view, judges_for))
+    }
+
+    async fn view(&self, own: Option<FactSetId>) -> Result<FactView, StoreError> {
+        self.workers.store.fact_view(self.integration.id, own).await
+    }
+
+    fn pages(&self, view: FactView, judges_for: Option<IntegrationId>) -> PlanPages {
+        PlanPages {
+            store: self.workers.store.clone(),
             view,
-            account: self.workers.fusion.as_ref().map(|target| target.account),
-            confirmed_by: self.orders.full.then_some(self.run.id()),
+            query: PlanQuery {
+                account: self.workers.fusion.as_ref().map(|target| target.account),
+                confirmed_by: self.orders.full.then_some(self.run.id()),
+                judges_for,
+            },
             at: Place::Start,
-        })
+        }
     }
 }
 
@@ -133,10 +235,7 @@ impl PlanPages {
             Place::Address(start) => Some(start),
             Place::End => return Ok(None),
         };
-        let page = self
-            .store
-            .plan_page(&self.view, self.account, start, self.confirmed_by)
-            .await?;
+        let page = self.store.plan_page(&self.view, &self.query, start).await?;
         self.at = page.next.map_or(Place::End, Place::Address);
         let mut own = OwnAddresses::default();
         let count = |wanted: Wanted| {
@@ -148,9 +247,36 @@ impl PlanPages {
             wanted.address
         };
         let addresses: Vec<_> = wanted_addresses(&page.carriers).map(count).collect();
-        let comparison = compare(&addresses, &page.ledger, false);
-        Ok(Some(Page { own, comparison }))
+        let comparison = compare(&addresses, &page.ledger);
+        Ok(Some(Page {
+            own,
+            had_part: page.had_part,
+            comparison,
+        }))
     }
+}
+
+/// The counts of a plan that keeps something back.
+fn counts_with(draft: Counts, hold: &Hold) -> Counts {
+    match hold {
+        Hold::Nothing => draft,
+        Hold::Removals(pairs) => Counts {
+            removed: draft.removed - pairs.len() as u64,
+            held: pairs.len() as u64,
+            ..draft
+        },
+        Hold::Everything(pairs) => Counts {
+            added: 0,
+            changed: 0,
+            removed: 0,
+            held: pairs.len() as u64,
+            ..draft
+        },
+    }
+}
+
+fn is_sent(change: &Change) -> bool {
+    !matches!(change, Change::Hold { .. })
 }
 
 fn steps(counts: &Counts) -> u64 {

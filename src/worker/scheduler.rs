@@ -60,11 +60,7 @@ async fn start_due_runs(workers: &Workers, now: Timestamp) -> Result<Option<Time
 }
 
 async fn start(workers: &Workers, overview: &IntegrationOverview, now: Timestamp) -> Result<(), StoreError> {
-    let start = RunStart {
-        actor: Actor::scheduler(),
-        trigger: Trigger::Schedule,
-        flags: RunFlags::default(),
-    };
+    let start = RunStart::new(Actor::scheduler(), Trigger::Schedule, RunFlags::default());
     match workers
         .store
         .start_run(overview.integration.id, &start, now)
@@ -75,8 +71,8 @@ async fn start(workers: &Workers, overview: &IntegrationOverview, now: Timestamp
             workers.desk.run_queued();
             Ok(())
         }
-        // Deleted, or told to end, since it was read.
-        Err(StoreError::NotFound(_) | StoreError::RunEnding(_)) => Ok(()),
+        // Deleted, or about to be, since it was read.
+        Err(StoreError::NotFound(_) | StoreError::RunEnding(_) | StoreError::RunUnderWay(..)) => Ok(()),
         Err(error) => Err(error),
     }
 }

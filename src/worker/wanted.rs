@@ -2,7 +2,7 @@
 
 use crate::domain::{IntegrationId, LabelRecord, WantedAddress};
 use crate::pipeline::{AddressMerge, label_records};
-use crate::store::{Carrier, FactSetId, Store, StoreError};
+use crate::store::{Carrier, FactSetId, PlanQuery, Store, StoreError};
 
 /// An address that is to carry labels.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub async fn wanted_records(
     let mut records = Vec::new();
     let mut start = None;
     loop {
-        let page = match store.plan_page(&view, None, start, None).await {
+        let page = match store.plan_page(&view, &PlanQuery::default(), start).await {
             // Another run planned meanwhile: from here on by what is in force now.
             Err(StoreError::FactsChanged) => {
                 view = store.fact_view(integration, own).await?;

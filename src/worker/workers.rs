@@ -25,6 +25,8 @@ pub struct RunSettings {
     pub asset_types: Vec<AssetType>,
     /// How many runs are worked on at a time, at least 1.
     pub max_concurrent: usize,
+    /// How much of an integration's pairs a run may remove without asking, in percent.
+    pub hold_removals_percent: u8,
     /// How long a run may take from its first attempt on.
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent, whatever the ledger says.

@@ -123,9 +123,9 @@ async fn labels_follow_a_changed_report_stale_ones_go_and_those_of_others_stay()
         wanted.insert((taken, "owner".to_owned()), vec!["alice".to_owned()]);
         assert_same(&rig.simulator.labels(), &wanted);
     }
-    // an empty report that is complete says that nothing is vulnerable any more
+    // an empty report that is complete says that nothing is vulnerable any more, which a person has to confirm
     rig.simulator.serve_csv(report(&[]));
-    let run = service.succeed(&id).await;
+    let run = service.succeed_with_approval(&id).await;
     assert!(run["counts"]["removed"].as_u64() > Some(0), "{run:#}");
     assert_eq!(rig.simulator.labels().len(), 2);
 }
@@ -153,14 +153,14 @@ async fn integrations_that_meet_at_an_address_are_merged_and_none_removes_what_a
     assert_eq!(held("cvss_rating", "10.0.0.2"), ["critical"]);
 
     rig.simulator.serve_csv(report(&[]));
-    service.succeed(&one).await;
+    service.succeed_with_approval(&one).await;
     assert_eq!(
         held("vuln_count", "10.0.0.1"),
         ["1"],
         "the other integration still wants it"
     );
     assert_eq!(held("vuln_count", "10.0.0.2"), ["1"]);
-    service.succeed(&two).await;
+    service.succeed_with_approval(&two).await;
     assert!(rig.simulator.labels().is_empty());
 }
 

@@ -50,7 +50,7 @@ async fn one_more_run_makes_every_history_right() {
         rig.simulator.serve_csv(all_rows);
         for id in &ids {
             service.let_end(id).await;
-            service.succeed(id).await;
+            service.succeed_with_approval(id).await;
         }
         let mut held = rig.simulator.labels();
         assert!(held.remove(&(ip("10.0.0.2"), "owner".to_owned())).is_some());

@@ -26,7 +26,7 @@ fn settings() -> SimulatorSettings {
 
 /// A rig in real time, so that no step is late because the machine is slow.
 async fn rig(settings: SimulatorSettings) -> Rig {
-    Rig::at_pace(1, settings).await
+    Rig::with_pace(settings, 1).await
 }
 
 async fn rig_without(scope: &str) -> Rig {
@@ -181,7 +181,7 @@ async fn a_check_tells_of_the_permission_to_make_reports_only_what_an_error_gave
 
     let mut settings = settings();
     settings.scopes = ["read:reports", "read:vulnerabilities"].map(str::to_owned).into();
-    let rig = Rig::at_pace(1, settings).await;
+    let rig = Rig::with_pace(settings, 1).await;
     let (service, id) = rig.serve_one().await;
     let told = check(&service, &id).await;
     assert_eq!(told.states, ["ok", "ok", "ok", "failed", "failed", "ok"]);
@@ -232,7 +232,7 @@ async fn a_check_of_a_service_without_fusion_or_with_a_refused_key_says_what_to_
     assert_eq!(told.states[5], "failed");
     assert!(told.message("fusion_sign_in").contains("set its NETOSECRET"));
 
-    let mut rig = Rig::at_pace(1, settings()).await;
+    let mut rig = Rig::with_pace(settings(), 1).await;
     rig.config.fusion = None;
     let (service, id) = rig.serve_one().await;
     let told = check(&service, &id).await;

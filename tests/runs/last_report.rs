@@ -277,30 +277,6 @@ async fn other_refusals_of_a_rerun_stay_failures() {
     let run = service.succeed(&id).await;
     assert_eq!((codes(&run).len(), &run["attempts"]), (0, &json!(2)));
     assert_eq!(runs_in_wiz(&rig).len(), 2);
-
-    // A pause that nobody waits for is a refusal.
-    let tomorrow = Effect::Status(StatusFault {
-        status: 429,
-        retry_after_s: Some(80_000),
-        ..StatusFault::default()
-    });
-    rig.simulator
-        .inject(Fault::new("wiz.graphql.rerunReport", tomorrow));
-    let run = service.start_run(&id).await;
-    while rig.simulator.requests("wiz.graphql.rerunReport") < 4 {
-        rig.clock.sleep(Duration::from_millis(200)).await;
-    }
-    while !service.status_of(&id).await["active_run"].is_null() {
-        rig.clock.sleep(Duration::from_secs(10)).await;
-        rig.clock.advance(Duration::from_hours(1));
-    }
-    let run = service.end_of(&run).await;
-    assert_eq!(
-        (&run["state"], codes(&run)),
-        (&json!("succeeded"), vec!["report_reused".to_owned()]),
-        "{run:#}"
-    );
-    assert_eq!(runs_in_wiz(&rig).len(), 2);
 }
 
 #[tokio::test]

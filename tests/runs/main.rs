@@ -3,15 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attempts;
 mod bad_reports;
 mod basics;
+mod cancel;
 mod chance;
 mod check;
 mod credentials;
 mod doubt;
+mod events;
 mod faults;
+mod holds;
 mod joining;
 mod last_report;
+mod removal;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;

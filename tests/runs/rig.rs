@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiz_context::clock::Clock;
@@ -49,11 +49,11 @@ impl Rig {
     }
 
     pub(crate) async fn with(simulator: SimulatorSettings) -> Self {
-        Self::at_pace(PACE, simulator).await
+        Self::with_pace(simulator, PACE).await
     }
 
-    /// A rig whose time runs another number of times as fast as the real one.
-    pub(crate) async fn at_pace(pace: u32, simulator: SimulatorSettings) -> Self {
+    /// A rig whose time runs so many times as fast as the real one.
+    pub(crate) async fn with_pace(simulator: SimulatorSettings, pace: u32) -> Self {
         let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), pace);
         let tasks = Shutdown::new();
         let simulator = Simulator::start(simulator, clock.clone(), &tasks).await.unwrap();
@@ -110,6 +110,20 @@ impl Rig {
         let service = self.serve().await;
         let id = service.create(self.integration("wiz1")).await;
         (service, id)
+    }
+
+    /// What comes of something while time flies.
+    pub(crate) async fn while_time_flies<T>(&self, something: impl Future<Output = T>) -> T {
+        let flying = async {
+            loop {
+                self.clock.sleep(Duration::from_secs(2)).await;
+                self.clock.advance(Duration::from_secs(30));
+            }
+        };
+        tokio::select! {
+            done = something => done,
+            () = flying => unreachable!("time never ends"),
+        }
     }
 
     /// What Fusion is to hold by the report that Wiz makes now.
@@ -177,6 +191,23 @@ impl Service {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// Opens an answer that is read piece by piece.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let url = format!("http://{}{path}", self.started.address());
+        let mut request = self.client.get(url).bearer_auth(KEY);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// Cancels a run.
+    pub(crate) async fn cancel(&self, run: &str) {
+        let path = format!("/api/v1/runs/{run}/cancel");
+        let (status, answer) = self.call(Method::POST, &path, None).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    }
+
     /// Makes an integration; gives its id.
     pub(crate) async fn create(&self, body: Value) -> String {
         let (status, answer) = self.call(Method::POST, INTEGRATIONS, Some(body)).await;
@@ -207,6 +238,26 @@ impl Service {
         let run = self.run(integration).await;
         assert_eq!(run["state"], "succeeded", "{run:#}");
         run
+    }
+
+    /// Runs an integration to the end, and approves what that keeps back; gives the record of the last run.
+    pub(crate) async fn succeed_with_approval(&self, integration: &str) -> Value {
+        let run = self.run(integration).await;
+        if run["state"] != "held" {
+            assert_eq!(run["state"], "succeeded", "{run:#}");
+            return run;
+        }
+        let (status, answer) = self.approve(&run).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        let approval = self.end_of(&text(&answer["run"]["id"])).await;
+        assert_eq!(approval["state"], "succeeded", "{approval:#}");
+        approval
+    }
+
+    /// Approves what a run keeps back.
+    pub(crate) async fn approve(&self, run: &Value) -> (StatusCode, Value) {
+        let path = format!("/api/v1/runs/{}/approve", text(&run["id"]));
+        self.call(Method::POST, &path, None).await
     }
 
     /// The record of a run once a condition holds.

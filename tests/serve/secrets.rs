@@ -176,7 +176,13 @@ impl Session<'_> {
         let search = json!({"start": -86_400, "end": 0});
         let (_, audit) = self.call("POST", "/api/v1/search/audit", Some(&search));
         assert!(audit["data"].as_array().unwrap().len() > 10, "{audit}");
-        let (run, record) = (text(&runs["data"][0]["id"]), text(&audit["data"][0]["id"]));
+        let mut runs = runs["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| text(&run["id"]));
+        let has_plan = |run: &String| self.call("GET", &format!("/api/v1/runs/{run}/plan"), None).0 == 200;
+        let (run, record) = (runs.find(has_plan).unwrap(), text(&audit["data"][0]["id"]));
         let paths = document["paths"].as_object().unwrap();
         let mut read = 0;
         for (path, _) in paths.iter().filter(|(_, calls)| calls["get"].is_object()) {

@@ -162,6 +162,14 @@ pub(super) struct RunArgs {
         default_value = "2"
     )]
     pub(super) max_concurrent_runs: String,
+    /// How many percent of an integration's labels a run may remove without a person's approval
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_HOLD_REMOVALS_PERCENT",
+        value_name = "PERCENT",
+        default_value = "20"
+    )]
+    pub(super) hold_removals_percent: String,
     /// How many hours a run may take
     #[arg(
         long,

@@ -96,6 +96,12 @@ impl ServeArgs {
                 usual.wiz_requests_per_second,
                 |text| whole(text, 1..=10),
             )?,
+            hold_removals_percent: read(
+                "hold-removals-percent",
+                &runs.hold_removals_percent,
+                usual.hold_removals_percent,
+                percent,
+            )?,
             run_timeout: read(
                 "run-timeout-hours",
                 &runs.run_timeout_hours,
@@ -169,6 +175,11 @@ fn whole(text: &str, range: RangeInclusive<u32>) -> Result<NonZeroU32, String> {
         let (least, most) = range.into_inner();
         format!("`{text}` is not a whole number from {least} to {most}")
     })
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.parse().ok().filter(|number| *number <= 100);
+    number.ok_or_else(|| format!("`{text}` is not a whole number from 0 to 100"))
 }
 
 fn keyring(given: GivenSecret) -> Result<Arc<Keyring>, WrongSetting> {

@@ -1,17 +1,11 @@
 //! From the start to the end of the service.
 
-use std::time::Duration;
-
 use anyhow::bail;
 
 use super::ServeArgs;
 use crate::clock::Clock;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{PATIENCE, Shutdown};
 use crate::{startup, telemetry};
-
-/// How long requests and runs under way may take once the end is asked for. Container engines kill after ten seconds, and
-/// the database wants a moment to close.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Serves until shutdown begins.
 ///

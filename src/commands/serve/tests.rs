@@ -86,6 +86,7 @@ fn every_setting_is_read() {
         "--row-count=warn",
         "--max-concurrent-runs=4",
         "--wiz-requests-per-second=1",
+        "--hold-removals-percent=0",
         "--run-timeout-hours=12",
         "--full-push-every=1",
     ];
@@ -108,6 +109,7 @@ fn every_setting_is_read() {
     assert_eq!(types, ["CONTAINER", "SERVER"]);
     assert_eq!(config.max_concurrent_runs.get(), 4);
     assert_eq!(config.wiz_requests_per_second.get(), 1);
+    assert_eq!(config.hold_removals_percent, 0);
     assert_eq!(config.run_timeout, Duration::from_hours(12));
     assert_eq!(config.full_push_every.get(), 1);
     assert_eq!(
