@@ -30,7 +30,7 @@ use crate::outgoing::{Outgoing, OutgoingError, OutgoingSettings};
 use crate::shutdown::Shutdown;
 use crate::store::{DatabaseLock, Keyring, Store};
 use crate::wiz::WizAccounts;
-use crate::worker::{Desk, FusionTarget, RunSettings, Workers};
+use crate::worker::{Checker, Desk, FusionTarget, RunSettings, Workers};
 
 /// How long the database may take to close. It takes milliseconds, unless a task that was cut off has not let go of it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -119,24 +119,11 @@ pub async fn start_with(
         installation: installation.clone(),
         fusion: fusion.as_ref().map(|target| target.client.key().to_string()),
     };
-    let app = AppState {
+    let workers = Workers {
         store: store.clone(),
         desk: desk.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
-        ending: shutdown.token(),
-        settings: Arc::new(ApiSettings {
-            admin_key,
-            allowed_hosts: config.allowed_hosts,
-            account: fusion.as_ref().map(|target| target.account),
-            docs: config.docs,
-        }),
-    };
-    let workers = Workers {
-        store: store.clone(),
-        desk,
-        clock: clock.clone(),
-        metrics,
         wiz: WizAccounts::new(outgoing, clock.clone(), config.wiz_requests_per_second),
         fusion,
         settings: Arc::new(RunSettings {
@@ -148,6 +135,20 @@ pub async fn start_with(
             run_timeout: config.run_timeout,
             full_push_every: config.full_push_every.get(),
             retention: config.retention,
+        }),
+    };
+    let app = AppState {
+        store: store.clone(),
+        desk,
+        checker: Checker::new(workers.clone()),
+        clock: clock.clone(),
+        metrics,
+        ending: shutdown.token(),
+        settings: Arc::new(ApiSettings {
+            admin_key,
+            allowed_hosts: config.allowed_hosts,
+            account: workers.fusion.as_ref().map(|target| target.account),
+            docs: config.docs,
         }),
     };
     told.tell(address);

@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    approval, audit, auth, deletion, events, health, integrations, openapi, plan, records, request_id,
+    approval, audit, auth, check, deletion, events, health, integrations, openapi, plan, records, request_id,
     run_calls, runs,
 };
 
@@ -57,6 +57,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
             deletion::delete
         ))
         .routes(routes!(integrations::status))
+        .routes(routes!(check::check))
         .routes(routes!(run_calls::start, run_calls::start_dry))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))

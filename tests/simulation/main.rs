@@ -25,6 +25,7 @@
 mod checks;
 mod history;
 mod play;
+#[expect(dead_code, reason = "other tests need more of it")]
 #[path = "../common/reports.rs"]
 mod reports;
 mod rows;
