@@ -1,8 +1,11 @@
 //! The clock: the one source of `now` and `sleep`, so that tests can own both.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,6 +21,7 @@ pub struct Clock(Source);
 enum Source {
     System,
     Test(Arc<TestTime>),
+    Standing(Arc<StandingTime>),
 }
 
 /// The time of a test: it runs faster than the real one, and can be moved on at once.
@@ -36,6 +40,61 @@ impl TestTime {
     fn passed_ms(&self) -> i64 {
         let ran = self.epoch + self.started.elapsed() * self.factor;
         ran.as_millis() + self.offset_ms.load(Ordering::SeqCst)
+    }
+}
+
+/// The time of a simulation: it stands still until it is moved.
+#[derive(Default)]
+struct StandingTime {
+    now_ms: AtomicI64,
+    asked: AtomicU64,
+    /// Who sleeps, by the time to wake at, in milliseconds, and by a number.
+    sleepers: Mutex<BTreeMap<(i64, u64), Waker>>,
+}
+
+impl StandingTime {
+    fn sleepers(&self) -> MutexGuard<'_, BTreeMap<(i64, u64), Waker>> {
+        // The map is changed by single calls only, so a panic elsewhere leaves it whole.
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves on to a time, never back, and wakes whose time has come.
+    fn move_to(&self, at: Timestamp) {
+        let now_ms = self
+            .now_ms
+            .fetch_max(at.as_millis(), Ordering::SeqCst)
+            .max(at.as_millis());
+        let woken = {
+            let mut sleepers = self.sleepers();
+            let later = sleepers.split_off(&(now_ms.saturating_add(1), 0));
+            std::mem::replace(&mut *sleepers, later)
+        };
+        woken.into_values().for_each(Waker::wake);
+    }
+}
+
+/// A sleep on a clock that stands.
+struct Nap {
+    time: Arc<StandingTime>,
+    wake_at: (i64, u64),
+}
+
+impl Future for Nap {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.time.now_ms.load(Ordering::SeqCst) >= self.wake_at.0 {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        drop(self.time.sleepers().insert(self.wake_at, waker));
+        Poll::Pending
+    }
+}
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        drop(self.time.sleepers().remove(&self.wake_at));
     }
 }
 
@@ -58,6 +117,14 @@ impl Clock {
         })))
     }
 
+    /// A clock for simulations that stands at `epoch` until [`Clock::move_to`] moves it.
+    pub fn standing(epoch: Timestamp) -> Self {
+        Self(Source::Standing(Arc::new(StandingTime {
+            now_ms: AtomicI64::new(epoch.as_millis()),
+            ..StandingTime::default()
+        })))
+    }
+
     /// The present time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -68,6 +135,10 @@ impl Clock {
             Source::System => Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
             Source::Test(time) => {
                 Timestamp::from_millis(time.passed_ms() + time.wrong_by_ms.load(Ordering::SeqCst))
+            }
+            Source::Standing(time) => {
+                time.asked.fetch_add(1, Ordering::SeqCst);
+                Timestamp::from_millis(time.now_ms.load(Ordering::SeqCst))
             }
         }
     }
@@ -96,6 +167,13 @@ impl Clock {
                     }
                 }
             }
+            Source::Standing(time) => {
+                let number = time.asked.fetch_add(1, Ordering::SeqCst);
+                let wake_at = Timestamp::from_millis(time.now_ms.load(Ordering::SeqCst)) + duration;
+                let wake_at = (wake_at.as_millis(), number);
+                let time = Arc::clone(time);
+                Nap { time, wake_at }.await;
+            }
         }
     }
 
@@ -109,7 +187,11 @@ impl Clock {
     /// # Panics
     /// When this is the system's clock.
     pub fn advance(&self, duration: Duration) {
-        let time = self.test_time();
+        let time = match &self.0 {
+            Source::System => panic!("only a test's clock can be moved"),
+            Source::Test(time) => time,
+            Source::Standing(_) => return self.move_to(self.now() + duration),
+        };
         time.offset_ms.fetch_add(milliseconds(duration), Ordering::SeqCst);
         time.moved.notify_waiters();
     }
@@ -117,16 +199,44 @@ impl Clock {
     /// Sets a test's clock back, as a person or a time server does: what it shows changes, and no sleep takes longer.
     ///
     /// # Panics
-    /// When this is the system's clock.
+    /// When this is not a test's clock that runs.
     pub fn set_back(&self, duration: Duration) {
-        let time = self.test_time();
+        let Source::Test(time) = &self.0 else {
+            panic!("only a test's clock that runs can be set back")
+        };
         time.wrong_by_ms
             .fetch_sub(milliseconds(duration), Ordering::SeqCst);
     }
 
-    fn test_time(&self) -> &TestTime {
-        let Source::Test(time) = &self.0 else {
-            panic!("only a test's clock can be moved")
+    /// Moves a standing clock on to a time, and wakes whose time has come. It never goes back.
+    ///
+    /// # Panics
+    /// When this is another clock.
+    pub fn move_to(&self, at: Timestamp) {
+        self.expect_standing().move_to(at);
+    }
+
+    /// When the first of those who sleep on a standing clock is to wake.
+    ///
+    /// # Panics
+    /// When this is another clock.
+    pub fn next_waking(&self) -> Option<Timestamp> {
+        let sleepers = self.expect_standing().sleepers();
+        let first = sleepers.first_key_value();
+        first.map(|((at, _), _)| Timestamp::from_millis(*at))
+    }
+
+    /// How often a standing clock was asked so far: nearly all that happens asks it.
+    ///
+    /// # Panics
+    /// When this is another clock.
+    pub fn times_asked(&self) -> u64 {
+        self.expect_standing().asked.load(Ordering::SeqCst)
+    }
+
+    fn expect_standing(&self) -> &StandingTime {
+        let Source::Standing(time) = &self.0 else {
+            panic!("only a clock that stands can be moved to a time")
         };
         time
     }
@@ -141,6 +251,7 @@ impl fmt::Debug for Clock {
         f.write_str(match self.0 {
             Source::System => "Clock::system()",
             Source::Test(_) => "Clock::test()",
+            Source::Standing(_) => "Clock::standing()",
         })
     }
 }
@@ -170,5 +281,28 @@ mod tests {
         assert!(clock.now() < Timestamp::from_millis(86_400_000));
         clock.advance(Duration::from_hours(2));
         sleeper.await;
+    }
+
+    #[tokio::test]
+    async fn a_standing_clock_wakes_those_whose_time_has_come_and_no_others() {
+        let clock = Clock::standing(Timestamp::from_millis(0));
+        let (short, long) = (
+            clock.sleep(Duration::from_secs(1)),
+            clock.sleep(Duration::from_secs(2)),
+        );
+        tokio::pin!(short, long);
+        assert!(futures_util::poll!(long.as_mut()).is_pending());
+        assert!(futures_util::poll!(short.as_mut()).is_pending());
+        let first = clock.next_waking().unwrap();
+        assert_eq!(first, Timestamp::from_millis(1000));
+        clock.move_to(first);
+        assert!(futures_util::poll!(long.as_mut()).is_pending());
+        short.await;
+        clock.advance(Duration::from_secs(1));
+        long.await;
+        assert_eq!(
+            (clock.now(), clock.next_waking()),
+            (Timestamp::from_millis(2000), None)
+        );
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::rand;
+use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::net::TcpListener;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Config, WrongSetting};
-use crate::domain::InstallationName;
+use crate::domain::{AllowedHosts, InstallationName};
 use crate::fusion::FusionClient;
 use crate::http::{self, AdminKey, ApiSettings, AppState};
 use crate::key_file::KeyFile;
@@ -29,7 +30,7 @@ use crate::outgoing::{Outgoing, OutgoingError, OutgoingSettings};
 use crate::shutdown::Shutdown;
 use crate::store::{DatabaseLock, Keyring, Store};
 use crate::wiz::WizAccounts;
-use crate::worker::{Desk, FusionTarget, RunSettings, Workers};
+use crate::worker::{Checker, Desk, FusionTarget, RunSettings, Workers};
 
 /// How long the database may take to close. It takes milliseconds, unless a task that was cut off has not let go of it.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
+    router: Router,
     store: Store,
     shutdown: Shutdown,
     _lock: DatabaseLock,
@@ -47,6 +49,11 @@ impl Service {
     /// Where the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The API, for those in the same process who can do without its socket.
+    pub const fn router(&self) -> &Router {
+        &self.router
     }
 
     /// Its database.
@@ -69,6 +76,20 @@ impl Service {
 /// When another service holds the database, the address cannot be listened on, a key file or the database cannot be used,
 /// or the keys do not open the stored secrets; a [`WrongSetting`] when a setting turns out to be wrong.
 pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow::Result<Service> {
+    start_with(config, clock, shutdown, None).await
+}
+
+/// The same with the HTTP clients of another service where given: making them reads all certificates of the system, which
+/// is most of what a start takes.
+///
+/// # Errors
+/// As of [`start`].
+pub async fn start_with(
+    config: Config,
+    clock: Clock,
+    shutdown: &Shutdown,
+    clients: Option<&Outgoing>,
+) -> anyhow::Result<Service> {
     let database = config.database.path();
     let lock = lock(database)?;
     let listener = listen(config.listen).await?;
@@ -78,7 +99,11 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
     let wanted = config.installation.as_ref().map(InstallationName::as_str);
     let installation = store.installation(wanted, clock.now()).await?;
 
-    let outgoing = outgoing(&config, clock.clone())?;
+    let allowed = reachable(&config);
+    let outgoing = match clients {
+        Some(clients) => clients.with(allowed, clock.clone()),
+        None => outgoing(&config, allowed, clock.clone())?,
+    };
     let fusion = match config.fusion {
         None => None,
         Some(account) => {
@@ -94,24 +119,11 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
         installation: installation.clone(),
         fusion: fusion.as_ref().map(|target| target.client.key().to_string()),
     };
-    let app = AppState {
+    let workers = Workers {
         store: store.clone(),
         desk: desk.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
-        ending: shutdown.token(),
-        settings: Arc::new(ApiSettings {
-            admin_key,
-            allowed_hosts: config.allowed_hosts,
-            account: fusion.as_ref().map(|target| target.account),
-            docs: config.docs,
-        }),
-    };
-    let workers = Workers {
-        store: store.clone(),
-        desk,
-        clock: clock.clone(),
-        metrics,
         wiz: WizAccounts::new(outgoing, clock.clone(), config.wiz_requests_per_second),
         fusion,
         settings: Arc::new(RunSettings {
@@ -125,14 +137,30 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
             retention: config.retention,
         }),
     };
+    let app = AppState {
+        store: store.clone(),
+        desk,
+        checker: Checker::new(workers.clone()),
+        clock: clock.clone(),
+        metrics,
+        ending: shutdown.token(),
+        settings: Arc::new(ApiSettings {
+            admin_key,
+            allowed_hosts: config.allowed_hosts,
+            account: workers.fusion.as_ref().map(|target| target.account),
+            docs: config.docs,
+        }),
+    };
     told.tell(address);
     workers.start(shutdown);
+    let router = http::router(app);
     shutdown.spawn_vital(
         "http",
-        http::serve(listener, http::router(app), clock, shutdown.clone()),
+        http::serve(listener, router.clone(), clock, shutdown.clone()),
     );
     Ok(Service {
         address,
+        router,
         store,
         shutdown: shutdown.clone(),
         _lock: lock,
@@ -236,12 +264,17 @@ fn admin_key(config: &Config) -> anyhow::Result<AdminKey> {
     Ok(AdminKey::new(&key))
 }
 
-fn outgoing(config: &Config, clock: Clock) -> anyhow::Result<Outgoing> {
+/// The hosts that may be reached beside public ones.
+fn reachable(config: &Config) -> AllowedHosts {
     let mut allowed = config.allowed_hosts.clone();
     if let Some(account) = &config.fusion {
         let (host, port) = account.host_and_port();
         allowed.allow(host, Some(port));
     }
+    allowed
+}
+
+fn outgoing(config: &Config, allowed: AllowedHosts, clock: Clock) -> anyhow::Result<Outgoing> {
     let ca_file = config.ca_file.clone();
     match Outgoing::new(OutgoingSettings { allowed, ca_file }, clock) {
         Err(error @ (OutgoingError::CaFile(..) | OutgoingError::CaContent(..))) => {

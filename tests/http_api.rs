@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,11 +15,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wiz_context::clock::Clock;
-use wiz_context::domain::Timestamp;
+use wiz_context::domain::{AssetType, Policy, Retention, Timestamp};
 use wiz_context::http::{AdminKey, ApiSettings, AppState, openapi_json, router};
 use wiz_context::metrics::Metrics;
+use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 use wiz_context::store::{Keyring, Store};
-use wiz_context::worker::Desk;
+use wiz_context::wiz::WizAccounts;
+use wiz_context::worker::{Checker, Desk, RunSettings, Workers};
 
 const KEY: &str = "planted-api-key";
 const SECRET: &str = "planted-client-secret";
@@ -54,9 +58,11 @@ impl Service {
             docs: true,
         };
         let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), factor);
+        let desk = Desk::new();
         let app = AppState {
+            checker: checker(&store, &desk, &clock),
             store,
-            desk: Desk::new(),
+            desk,
             clock,
             metrics: Metrics::new(),
             ending: CancellationToken::new(),
@@ -125,6 +131,33 @@ impl Service {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         answer
     }
+}
+
+/// A checker that reaches nobody.
+fn checker(store: &Store, desk: &Desk, clock: &Clock) -> Checker {
+    let settings = OutgoingSettings {
+        allowed: "".parse().unwrap(),
+        ca_file: None,
+    };
+    let outgoing = Outgoing::new(settings, clock.clone()).unwrap();
+    Checker::new(Workers {
+        store: store.clone(),
+        desk: desk.clone(),
+        clock: clock.clone(),
+        metrics: Metrics::new(),
+        wiz: WizAccounts::new(outgoing, clock.clone(), NonZeroU32::MIN),
+        fusion: None,
+        settings: Arc::new(RunSettings {
+            retention: Retention::default(),
+            installation: "test".to_owned(),
+            policy: Policy::default(),
+            asset_types: AssetType::with_addresses(),
+            max_concurrent: 1,
+            hold_removals_percent: 20,
+            run_timeout: Duration::from_hours(48),
+            full_push_every: 7,
+        }),
+    })
 }
 
 fn integration() -> Value {

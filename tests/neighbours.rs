@@ -227,7 +227,10 @@ async fn errors_inside_200_and_partial_data_are_failed_calls() {
     }
     let token = Fault::new("wiz.token", Effect::TokenWithoutAccessToken);
     neighbours.simulator.inject(token);
-    assert_eq!(failure(wiz.sign_in_anew().await).kind, FailureKind::Credentials);
+    assert_eq!(
+        failure(wiz.apart().sign_in().await).kind,
+        FailureKind::Credentials
+    );
 }
 
 #[tokio::test]

@@ -4,16 +4,19 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+use sqlx::Connection;
 use tempfile::TempDir;
 use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret,
+    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
     IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, SettingsTag, Timestamp,
     TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
     AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, RunStart, Store, StoreError,
+    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
+    StoreError,
 };
 use wiz_context::worker::wanted_records;
 
@@ -72,7 +75,10 @@ async fn create(store: &Store, name: &str) -> IntegrationId {
 }
 
 async fn claim(store: &Store, integration: IntegrationId, dry_run: bool, now: Timestamp) -> ClaimedRun {
-    let flags = RunFlags { dry_run, full: false };
+    let flags = RunFlags {
+        dry_run,
+        ..RunFlags::default()
+    };
     let start = RunStart::new(Actor::scheduler(), Trigger::Manual, flags);
     store.start_run(integration, &start, now).await.unwrap();
     store.claim_run(now, &[]).await.unwrap().unwrap()
@@ -104,8 +110,20 @@ fn asset(id: &str, addresses: &[&str], findings: u64) -> AssetFacts {
     }
 }
 
+/// What a run of a report said that was made at a time.
+fn reading(report_run_at: Timestamp) -> Reading {
+    let certificate = json!({
+        "report_id": "r", "report_run_id": "rr", "report_run_at": report_run_at, "rows_expected": null, "rows_parsed": 1,
+        "bytes": 1, "columns": [], "warnings": [], "verdict": "complete",
+    });
+    Reading {
+        certificate: serde_json::from_value(certificate).unwrap(),
+        counts: Counts::default(),
+    }
+}
+
 async fn stage(store: &Store, run: &mut ClaimedRun, assets: &[AssetFacts], now: Timestamp) -> FactSetId {
-    let mut staging = store.begin_facts(run, now, now).await.unwrap();
+    let mut staging = store.begin_facts(run, &reading(now), now).await.unwrap();
     store.append_facts(run, &mut staging, assets, now).await.unwrap();
     store.complete_facts(run, staging, now).await.unwrap()
 }
@@ -294,6 +312,33 @@ async fn what_fusion_refused_is_as_it_was_before() {
 }
 
 #[tokio::test]
+async fn facts_without_a_certificate_never_come_into_force() {
+    let (store, account, folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    // The only way to a set of facts notes its certificate in the same breath.
+    let set = stage(&store, &mut run, &[asset("vm-1", &["10.0.0.1"], 1)], at(2)).await;
+    let certificate = store.run(run.id()).await.unwrap().certificate;
+    assert_eq!(certificate, Some(reading(at(2)).certificate));
+
+    // Should it be gone all the same, the database does not let them through.
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let lose = sqlx::query("UPDATE runs SET certificate = NULL");
+    lose.execute(&mut connection).await.unwrap();
+    let planned = store
+        .plan_facts(&mut run, &planning(&store, set).await, at(3))
+        .await;
+    assert!(matches!(planned, Err(StoreError::NotFound(_))), "{planned:?}");
+    assert!(
+        plan(&store, id, account).await.is_empty(),
+        "nothing is to be pushed"
+    );
+    let overview = store.integration_overview(id).await.unwrap();
+    assert_eq!((overview.addresses, overview.pairs), (0, 0));
+}
+
+#[tokio::test]
 async fn a_run_that_lost_its_lease_can_write_nothing() {
     let (store, account, _folder) = store().await;
     let id = create(&store, "wiz1").await;
@@ -309,7 +354,7 @@ async fn a_run_that_lost_its_lease_can_write_nothing() {
         Err(StoreError::LeaseLost)
     ));
     assert!(matches!(
-        store.begin_facts(&first, at(0), at(1001)).await,
+        store.begin_facts(&first, &reading(at(0)), at(1001)).await,
         Err(StoreError::LeaseLost)
     ));
     assert!(matches!(
@@ -513,7 +558,7 @@ async fn an_owner_hears_the_order_to_end_from_its_next_write_and_may_still_settl
     for heard in [
         store.doubt_puts(&run, account, &not_sent, at(5)).await,
         store.doubt_deletes(&run, account, &[sent[0].pair], at(5)).await,
-        store.save_checkpoint(&run, at(5)).await,
+        store.save_checkpoint(&run, at(5)).await.map(drop),
         store.save_report(&run, None, at(5)).await,
     ] {
         assert!(matches!(heard, Err(StoreError::RunEnding(_))), "{heard:?}");

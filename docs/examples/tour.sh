@@ -114,7 +114,7 @@ wait_for '^# What happened' simulator.out
 eval "$(grep '^export ' simulator.out)"
 sed -n '/^{/,/^}/p' simulator.out > body.json
 WIZ=http://$WIZ_CONTEXT_ALLOW_HOSTS
-"$program" serve --listen "${SERVICE:-127.0.0.1:0}" --wiz-requests-per-second 10 2> service.log &
+"$program" serve --listen "${SERVICE:-127.0.0.1:0}" --wiz-requests-per-second 8 2> service.log &
 service=$!
 wait_for 'listening address=' service.log
 BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
@@ -198,6 +198,21 @@ curl -s "$BASE/api/v1/integrations/context/$ID/labels?ip=$ADDRESS" -H "Authoriza
 CALL
 has '"context":"vuln_count"'
 
+title "A check of the connection changes nothing"
+before=$(simulated labels_put)
+call check_integration <<'CALL'
+curl -s -X POST "$BASE/api/v1/integrations/context/$ID/check" -H "Authorization: Bearer $KEY"
+CALL
+has '"ok":true'
+hasnt '"state":"failed"'
+curl -sf "$WIZ/simulator/faults" --data '{"operation":"fusion.token","effect":{"status":{"status":401}}}'
+call 'check_integration failed' <<'CALL'
+curl -s -X POST "$BASE/api/v1/integrations/context/$ID/check" -H "Authorization: Bearer $KEY"
+CALL
+has '"ok":false'
+has 'Fusion refused the key in NETOSECRET'
+[[ $before == "$(simulated labels_put)" ]] || fail "labels were written"
+
 # ---- further runs
 
 title "A second run of the same report writes nothing"
@@ -275,6 +290,15 @@ call <<'CALL'
 curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run?full=true" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
 CALL
 [[ $(simulated labels_put) == $((before + $(wc -l < wanted) - $(wc -l < planted))) ]] || fail "labels were left out"
+same_labels $another_day
+
+title "The last report once more, without asking Wiz for a new one"
+call 'start_run?report=last' <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run?report=last" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
+CALL
+run_part
+has '"report_choice":"last"'
+has '"added":0,"changed":0,"removed":0'
 same_labels $another_day
 
 title "A report that is cut short changes nothing"
@@ -494,7 +518,7 @@ hasnt "$RUN"
 call list_integration_runs <<'CALL'
 curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
 CALL
-has '"count":9'
+has '"count":10'
 
 title "The audit log"
 call search_audit <<'CALL'
@@ -545,7 +569,7 @@ problem 404 not_found
 call <<'CALL'
 curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
 CALL
-has '"count":9'
+has '"count":10'
 call <<'CALL'
 curl -s "$BASE/api/v1/audit?action=delete" -H "Authorization: Bearer $KEY"
 CALL
@@ -575,7 +599,8 @@ title "SIGTERM ends the service"
 kill "$service"
 wait "$service" || fail "the service ended with $?"
 service=''
-if grep -E ' (WARN|ERROR) ' service.log | grep -v -e 'kind="incomplete"' -e 'code="removals_held"'; then fail "the log has warnings"; fi
+if grep -E ' (WARN|ERROR) ' service.log |
+    grep -v -e 'kind="incomplete"' -e 'code="removals_held"' -e 'the key is refused'; then fail "the log has warnings"; fi
 if grep -F -e 'not the real one' -e "$KEY" -e "$NETOSECRET" service.log; then fail "the log has a secret"; fi
 if "$program" health --listen "${BASE#http://}" 2> /dev/null; then fail "the service still lives"; fi
 

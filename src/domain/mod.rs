@@ -4,6 +4,7 @@
 
 mod address;
 mod attempt;
+mod check;
 mod cve;
 mod endpoint;
 mod facts;
@@ -24,6 +25,7 @@ mod time;
 
 pub use address::{Address, AddressProblem};
 pub use attempt::{AttemptOutcome, AttemptRecord};
+pub use check::{CheckName, CheckState, CheckStep, ConnectionCheck};
 pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
@@ -41,8 +43,8 @@ pub use rating::Rating;
 pub use report::REPORT_COLUMNS;
 pub use retention::Retention;
 pub use run::{
-    Cancellation, Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger,
-    Verdict, Warning,
+    Cancellation, Certificate, Counts, Phase, Progress, Proof, ReportChoice, RunFlags, RunRecord, RunState,
+    Skipped, Trigger, Verdict, Warning,
 };
 pub use score::Score;
 pub use secret::{ApiKey, BearerToken, ClientSecret, SharedSecret};

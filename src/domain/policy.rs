@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Address, AddressProblem};
 
@@ -55,7 +57,8 @@ impl Policy {
 }
 
 /// What a report with fewer rows than Wiz counted means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RowCountRule {
     /// The report is incomplete: nothing is pushed.
     #[default]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AttemptRecord, Failure, IntegrationId, RunId, Timestamp};
+use super::{AttemptRecord, Failure, IntegrationId, RowCountRule, RunId, Timestamp};
 
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
@@ -114,6 +114,19 @@ impl Trigger {
     }
 }
 
+/// Which run of the report a run reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportChoice {
+    /// A new one, which it asks Wiz for.
+    #[default]
+    Rerun,
+    /// The last one that completed.
+    Last,
+}
+
+words!(ReportChoice { Rerun = "rerun", Last = "last" });
+
 /// What a run was asked for beside its integration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunFlags {
@@ -121,6 +134,8 @@ pub struct RunFlags {
     pub dry_run: bool,
     /// Send every wanted pair, whatever the ledger says.
     pub full: bool,
+    /// Which run of the report to read.
+    pub report: ReportChoice,
 }
 
 /// How far the present phase has come.
@@ -163,6 +178,22 @@ pub enum Verdict {
     CompleteWithWarnings,
 }
 
+/// Something that proved that a report was whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// As many bytes came as were announced.
+    AnnouncedLength,
+    /// The trailer of the gzip stream held: its length and its checksum.
+    GzipTrailer,
+    /// Every quote was closed, and every row had as many cells as the header.
+    ClosedRows,
+    /// The columns that are needed were there.
+    NeededColumns,
+    /// No fewer rows came than Wiz counted.
+    RowCount,
+}
+
 /// What proves that a report was read as a whole. A run without one pushes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Certificate {
@@ -180,8 +211,23 @@ pub struct Certificate {
     pub bytes: u64,
     /// The report's header.
     pub columns: Vec<String>,
+    /// The statuses of findings that the report was asked for, in Wiz's words; empty when that is not known.
+    #[serde(default)]
+    pub statuses: Vec<String>,
+    /// The kinds of assets that it was asked for, likewise.
+    #[serde(default)]
+    pub asset_types: Vec<String>,
+    /// What was skipped in its reading: reason → number.
+    #[serde(default)]
+    pub skipped: Skipped,
     /// The codes of the warnings that its reading gave.
     pub warnings: Vec<String>,
+    /// What proved that it was whole. What is not here could not be proved, as the count of rows that Wiz did not tell.
+    #[serde(default)]
+    pub proofs: Vec<Proof>,
+    /// What fewer rows than Wiz counted would have meant; null in records of versions that did not note it.
+    #[serde(default)]
+    pub row_count_rule: Option<RowCountRule>,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -275,6 +321,8 @@ pub struct RunRecord {
     pub trigger: Trigger,
     /// Whether it only works out the plan.
     pub dry_run: bool,
+    /// Which run of the report it was to read.
+    pub report_choice: ReportChoice,
     /// How many attempts were begun.
     pub attempts: u32,
     /// The attempts, the newest 50, in their order.
@@ -303,4 +351,29 @@ pub struct RunRecord {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_an_older_version_still_reads() {
+        let old = json!({
+            "report_id": "r", "report_run_id": "rr", "report_run_at": "2026-11-24T04:04:50Z", "rows_expected": 3,
+            "rows_parsed": 3, "bytes": 100, "columns": ["Name"], "warnings": [], "verdict": "complete",
+        });
+        let certificate: Certificate = serde_json::from_value(old).unwrap();
+        assert_eq!(
+            (certificate.rows_parsed, certificate.verdict),
+            (3, Verdict::Complete)
+        );
+        assert_eq!(
+            (certificate.proofs, certificate.row_count_rule),
+            (Vec::new(), None)
+        );
+        assert!(certificate.statuses.is_empty() && certificate.skipped.is_empty());
+    }
 }

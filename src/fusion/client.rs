@@ -61,13 +61,17 @@ impl FusionClient {
         self.token(None).await.map(drop)
     }
 
-    /// Signs in even when there is a token: a check of the key.
-    ///
-    /// # Errors
-    /// When the sign-in fails.
-    pub async fn sign_in_anew(&self) -> Result<(), FusionError> {
-        self.0.token.forget().await;
-        self.sign_in().await
+    /// A client of the same account with a token of its own, so that it has to sign in: what comes of that is no concern of
+    /// the others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Inner {
+            outgoing,
+            clock,
+            account,
+            ..
+        } = &*self.0;
+        Self::new(outgoing.clone(), clock.clone(), account.clone())
     }
 
     /// Calls, and once more with a fresh token when the token is refused: nothing was done then.

@@ -231,12 +231,12 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_check_signs_in_anew() {
+async fn a_client_apart_signs_in_even_with_a_token_at_hand() {
     let fusion = FakeFusion::start().await;
     let client = fusion.client();
     client.sign_in().await.unwrap();
     client.sign_in().await.unwrap();
-    client.sign_in_anew().await.unwrap();
+    client.apart().sign_in().await.unwrap();
     assert_eq!(fusion.state.lock().unwrap().sign_ins.len(), 2);
 }
 

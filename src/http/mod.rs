@@ -6,6 +6,7 @@
 mod approval;
 mod audit;
 mod auth;
+mod check;
 mod deletion;
 mod envelope;
 mod events;

@@ -1,6 +1,9 @@
 //! All routes, with what every request passes through.
 
+use std::sync::LazyLock;
+
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
@@ -14,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    approval, audit, auth, deletion, events, health, integrations, openapi, plan, records, request_id,
+    approval, audit, auth, check, deletion, events, health, integrations, openapi, plan, records, request_id,
     run_calls, runs,
 };
 
@@ -23,6 +26,13 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 const BASE: &str = "/api/v1";
 const DOCUMENT: &str = "/api/v1/openapi.json";
+
+/// The routes without their documents, which take long to make: those that need no key, and those that need one.
+static ROUTES: LazyLock<[Router<AppState>; 2]> =
+    LazyLock::new(|| [open_routes(), keyed_routes()].map(|routes| routes.split_for_parts().0));
+
+/// The document that describes them.
+static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| openapi::openapi_json().into());
 
 /// The routes that need a key, with their documents, and those that need none.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -47,6 +57,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
             deletion::delete
         ))
         .routes(routes!(integrations::status))
+        .routes(routes!(check::check))
         .routes(routes!(run_calls::start, run_calls::start_dry))
         .routes(routes!(records::list))
         .routes(routes!(runs::list))
@@ -67,11 +78,10 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
 
 /// The service as a router.
 pub fn router(app: AppState) -> Router {
-    let json = openapi::openapi_json();
+    let json = LazyLock::force(&OPENAPI).clone();
     let served =
         move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], json).into_response());
-    let (open, _) = open_routes().split_for_parts();
-    let (keyed, _) = keyed_routes().split_for_parts();
+    let [open, keyed] = ROUTES.clone();
     let keyed = keyed.route_layer(from_fn_with_state(app.clone(), auth::require_key));
     let mut router = open.merge(keyed).route(DOCUMENT, get(served));
     if app.settings.docs {

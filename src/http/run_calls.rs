@@ -17,7 +17,7 @@ use super::extract::{Id, Query, preferred_wait};
 use super::problem::{Problem, ProblemBody, ProblemName};
 use super::records::LabelRecordView;
 use super::state::AppState;
-use crate::domain::{IntegrationId, RunFlags, RunId, RunRecord, RunState, Trigger};
+use crate::domain::{IntegrationId, ReportChoice, RunFlags, RunId, RunRecord, RunState, Trigger};
 use crate::store::{Actor, RunStart};
 use crate::worker::wanted_records;
 
@@ -38,6 +38,8 @@ pub(super) struct NoRecord {}
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("full" = Option<bool>, Query, description = "Send every wanted pair, whatever the ledger says"),
+        ("report" = Option<ReportChoice>, Query, description = "`rerun` (the default), or `last`: read the last report run \
+            that completed, without a new one"),
         ("if_running" = Option<String>, Query, description = "`join` (the default) or `reject`"),
         ("prefer" = Option<String>, Header, description = "`wait=S`: wait up to S seconds, at most 60, for the end"),
     ),
@@ -62,13 +64,18 @@ pub(super) async fn start(
     headers: HeaderMap,
 ) -> Result<Answer<RunEnvelope<Vec<LabelRecordView>>>, Problem> {
     let full = query.switch("full");
+    let report = report_choice(&mut query);
     let reject = query.take("if_running", |value| match value {
         "join" => Ok(false),
         "reject" => Ok(true),
         _ => Err("must be `join` or `reject`".to_owned()),
     });
     query.done()?;
-    let flags = RunFlags { dry_run: false, full };
+    let flags = RunFlags {
+        dry_run: false,
+        full,
+        report,
+    };
     let start = RunStart {
         may_join: !reject.unwrap_or_default(),
         ..RunStart::new(actor, Trigger::Manual, flags)
@@ -84,6 +91,8 @@ pub(super) async fn start(
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("fresh" = Option<bool>, Query, description = "Pass over a finished dry run"),
+        ("report" = Option<ReportChoice>, Query, description = "`rerun` (the default), or `last`: read the last report run \
+            that completed, without a new one"),
         ("prefer" = Option<String>, Header, description = "`wait=S`: wait up to S seconds, at most 60, for the end"),
     ),
     responses(
@@ -109,18 +118,22 @@ pub(super) async fn start_dry(
     headers: HeaderMap,
 ) -> Result<Answer<RunEnvelope<Vec<LabelRecordView>>>, Problem> {
     let fresh = query.switch("fresh");
+    let report = report_choice(&mut query);
     query.done()?;
     let integration = app.store.integration(id).await?;
     let since = crate::domain::Timestamp::from_millis(
         app.clock.now().as_millis() - i64::try_from(DRY_RUN_LIFE.as_millis()).unwrap_or(i64::MAX),
     );
     let recent = app.store.recent_dry_run(id, integration.tag, since).await?;
-    if let Some(run) = recent.filter(|_| !fresh) {
+    // Who wants a new report is not served with one that may be older than the dry run.
+    let serves = |run: &RunRecord| report == ReportChoice::Last || run.report_choice == ReportChoice::Rerun;
+    if let Some(run) = recent.filter(|run| !fresh && serves(run)) {
         return ended(&app, run).await;
     }
     let flags = RunFlags {
         dry_run: true,
         full: false,
+        report,
     };
     let run = begin(&app, id, RunStart::new(actor, Trigger::Manual, flags)).await?;
     under_way(&app, run, &headers).await
@@ -133,6 +146,11 @@ pub(super) async fn no_head() -> impl IntoResponse {
         "This call starts a run, so HEAD is not served. Use GET, or read the status.",
     );
     ([(header::ALLOW, "GET,PUT")], problem)
+}
+
+fn report_choice(query: &mut Query) -> ReportChoice {
+    let read = |word: &str| ReportChoice::read(word).ok_or_else(|| "must be `rerun` or `last`".to_owned());
+    query.take("report", read).unwrap_or_default()
 }
 
 async fn begin(app: &AppState, id: IntegrationId, start: RunStart) -> Result<RunRecord, Problem> {

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::domain::AllowedHosts;
 use crate::metrics::Metrics;
 use crate::store::{AccountId, Store};
-use crate::worker::Desk;
+use crate::worker::{Checker, Desk};
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct AppState {
     pub store: Store,
     /// The way to the workers.
     pub desk: Desk,
+    /// What checks the connections of integrations.
+    pub checker: Checker,
     /// The time.
     pub clock: Clock,
     /// The figures for Prometheus.

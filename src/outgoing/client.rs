@@ -88,6 +88,16 @@ impl Outgoing {
         })
     }
 
+    /// The same clients, with other hosts allowed and another clock. Certificates are not read again.
+    #[must_use]
+    pub fn with(&self, allowed: AllowedHosts, clock: Clock) -> Self {
+        Self {
+            clock,
+            guard: Arc::new(Guard::new(allowed)),
+            clients: Arc::clone(&self.clients),
+        }
+    }
+
     /// The client that may reach a URL.
     pub(super) fn client_for(&self, url: &url::Url) -> Result<&Client, Refused> {
         Ok(match self.guard.check(url)? {

@@ -79,11 +79,6 @@ impl TokenCache {
             },
         }
     }
-
-    /// Forgets the token, so that the next one who needs it fetches one.
-    pub(crate) async fn forget(&self) {
-        *self.held.lock().await = None;
-    }
 }
 
 #[cfg(test)]
@@ -168,7 +163,5 @@ mod tests {
         let failing = async || Err::<FreshToken, _>("down");
         assert_eq!(issuer.cache.token(Some(&refused), failing).await, Err("down"));
         assert_eq!(issuer.token(None).await, "t2");
-        issuer.cache.forget().await;
-        assert_eq!(issuer.token(None).await, "t3");
     }
 }

@@ -29,13 +29,13 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that may wait for the scanner.
 const CHUNKS_AHEAD: usize = 2;
 
-/// Hands the decoded bytes of `source` to `read`. A source that ends within a gzip stream ends in an error there.
+/// Hands the decoded bytes of `source` to `read`, and whether they come out of gzip. A source that ends within a gzip stream ends in an error there.
 ///
 /// # Errors
 /// What `read` returns; errors of the source and of decoding reach it as [`io::Error`]s that [`ReportError`] unwraps.
 pub(super) fn decoded<R: Read + Send, T>(
     source: R,
-    read: impl FnOnce(&mut dyn Read) -> Result<T, ReportError>,
+    read: impl FnOnce(&mut dyn Read, bool) -> Result<T, ReportError>,
 ) -> Result<T, ReportError> {
     let mut source = Source(source);
     let mut start = Vec::with_capacity(GZIP_MAGIC.len());
@@ -55,12 +55,13 @@ pub(super) fn decoded<R: Read + Send, T>(
         thread::Builder::new()
             .name("decode".to_owned())
             .spawn_scoped(scope, move || pump(decoded, &full, &empty))?;
-        read(&mut Chunks {
+        let mut chunks = Chunks {
             chunks,
             used,
             chunk: None,
             at: 0,
-        })
+        };
+        read(&mut chunks, is_gzip)
     })
 }
 
@@ -235,7 +236,7 @@ mod tests {
     }
 
     fn read_all(source: impl Read + Send) -> Result<Vec<u8>, ReportError> {
-        decoded(source, |source| {
+        decoded(source, |source, _| {
             let mut bytes = Vec::new();
             source.read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -312,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_gives_up_does_not_wait_for_the_rest() {
-        let result = decoded(io::repeat(b'a'), |_| Err::<(), _>(ReportError::Stopped));
+        let result = decoded(io::repeat(b'a'), |_, _| Err::<(), _>(ReportError::Stopped));
         assert!(matches!(result, Err(ReportError::Stopped)));
     }
 }

@@ -32,6 +32,8 @@ pub struct ReportFacts {
     pub rows: u64,
     /// The rows that count.
     pub findings: u64,
+    /// Whether it came as gzip, whose trailer then held.
+    pub gzip: bool,
     /// The header.
     pub columns: Vec<String>,
     /// What was skipped, reason → number: `status` in rows, `score` in cells, `address_…` in occurrences,
@@ -68,7 +70,7 @@ pub fn read_report<R: Read + Send>(
     policy: &Policy,
     observe: &mut dyn FnMut(ReadProgress) -> ControlFlow<()>,
 ) -> Result<ReportFacts, ReportError> {
-    decoded(source, |source| {
+    decoded(source, |source, gzip| {
         let mut scanner = Scanner::new(source);
         let header = scanner.header(|record| {
             let header = Header::read(record)?;
@@ -108,6 +110,7 @@ pub fn read_report<R: Read + Send>(
         Ok(ReportFacts {
             rows,
             findings,
+            gzip,
             columns,
             skipped,
             warnings,

@@ -75,6 +75,12 @@ pub enum Effect {
     },
     /// The next run does not say how many rows it has.
     CountNull,
+    /// A rerun of a report is refused because it comes too soon; nobody published how Wiz says so.
+    RerunTooSoon {
+        /// The code in `extensions.code`; by default `BAD_USER_INPUT`.
+        #[serde(default)]
+        code: Option<String>,
+    },
     /// Fusion refuses bodies that hold a record of this address.
     RejectRecords {
         /// The address.

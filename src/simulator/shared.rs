@@ -1,7 +1,7 @@
 //! What all parts of the simulator share: its settings, the clock, and the state of both neighbours behind one lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,13 +17,16 @@ use super::settings::SimulatorSettings;
 use super::source::ReportSource;
 use super::wiz::{Schema, WizState};
 
+/// The schema, read once for all simulators of a process.
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of_wiz);
+
 /// The simulator behind its handlers.
 pub(super) struct Shared {
     pub(super) settings: SimulatorSettings,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
     pub(super) credentials: Credentials,
-    pub(super) schema: Schema,
+    pub(super) schema: &'static Schema,
     state: Mutex<State>,
 }
 
@@ -92,7 +95,11 @@ impl Shared {
             fusion: FusionState::default(),
             random: fastrand::Rng::new(),
         };
-        let (credentials, schema, state) = (Credentials::default(), Schema::of_wiz(), Mutex::new(state));
+        let (credentials, schema, state) = (
+            Credentials::default(),
+            LazyLock::force(&SCHEMA),
+            Mutex::new(state),
+        );
         Self {
             settings,
             clock,

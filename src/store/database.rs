@@ -98,6 +98,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether nobody uses a connection at this moment.
+    pub fn is_idle(&self) -> bool {
+        let pools = [&self.readers, &self.writer];
+        pools
+            .iter()
+            .all(|pool| u32::try_from(pool.num_idle()) == Ok(pool.size()))
+    }
+
     /// Closes all connections, so that SQLite folds the WAL into the file.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -4,10 +4,11 @@
 //! transaction that also notes the plan's counts; until then nothing else sees them.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::queue::{note_advance, write_checkpoint, write_on};
-use super::{ClaimedRun, Store, StoreError};
+use super::run_notes::write_reading;
+use super::{ClaimedRun, Reading, Store, StoreError};
 use crate::domain::{Address, AssetFacts, Rating, RunId, Score, Timestamp};
 
 /// Rows in one statement: past this a longer one gains nothing.
@@ -31,40 +32,36 @@ pub struct StagingFacts {
 }
 
 impl Store {
-    /// Begins a set of facts for a run; what an earlier attempt of it left half written goes stale.
+    /// Begins a set of facts for a run, and notes the reading that it is of on the run's record: there are no facts without
+    /// a certificate. What an earlier attempt of the run left half written goes stale.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
     pub async fn begin_facts(
         &self,
         run: &ClaimedRun,
-        report_run_at: Timestamp,
+        reading: &Reading,
         now: Timestamp,
     ) -> Result<StagingFacts, StoreError> {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
-        sqlx::query(
-            "UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')",
-        )
-        .bind(run.id().to_string())
-        .execute(&mut *tx)
-        .await?;
-        let set = sqlx::query_scalar(
-            "INSERT INTO fact_sets (integration_id, run_id, state, report_run_at, created_at) \
-             VALUES ($1, $2, 'staging', $3, $4) RETURNING id",
-        )
-        .bind(run.record.integration.to_string())
-        .bind(run.id().to_string())
-        .bind(report_run_at.as_millis())
-        .bind(now.as_millis())
-        .fetch_one(&mut *tx)
-        .await?;
+        write_reading(&mut tx, run, reading).await?;
+        let staging = begin_set(&mut tx, run, reading.certificate.report_run_at, now).await?;
         tx.commit().await?;
-        Ok(StagingFacts {
-            set: FactSetId(set),
-            assets: 0,
-            addresses: Vec::new(),
-        })
+        Ok(staging)
+    }
+
+    /// Stages a set of no facts for a run that is to take an integration's labels away: it needs no certificate to want
+    /// nothing, and its set never comes into force.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn stage_nothing(&self, run: &mut ClaimedRun, now: Timestamp) -> Result<FactSetId, StoreError> {
+        let mut tx = self.write().await?;
+        write_on(&mut tx, run, now).await?;
+        let nothing = begin_set(&mut tx, run, now, now).await?;
+        tx.commit().await?;
+        self.complete_facts(run, nothing, now).await
     }
 
     /// Adds assets to a set, in the order of their keys.
@@ -210,6 +207,34 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Begins a set of facts; what an earlier attempt of the run left half written goes stale.
+async fn begin_set(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    report_run_at: Timestamp,
+    now: Timestamp,
+) -> Result<StagingFacts, StoreError> {
+    sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')")
+        .bind(run.id().to_string())
+        .execute(&mut *tx)
+        .await?;
+    let set = sqlx::query_scalar(
+        "INSERT INTO fact_sets (integration_id, run_id, state, report_run_at, created_at) \
+         VALUES ($1, $2, 'staging', $3, $4) RETURNING id",
+    )
+    .bind(run.record.integration.to_string())
+    .bind(run.id().to_string())
+    .bind(report_run_at.as_millis())
+    .bind(now.as_millis())
+    .fetch_one(tx)
+    .await?;
+    Ok(StagingFacts {
+        set: FactSetId(set),
+        assets: 0,
+        addresses: Vec::new(),
+    })
 }
 
 /// How many addresses there are in a sorted list.

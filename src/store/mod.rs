@@ -35,6 +35,7 @@ pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, LONGEST_PAUSE, Orders, Rerun};
 pub use removal::{Deletion, StartedRemoval};
+pub use run_notes::Reading;
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};

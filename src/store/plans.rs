@@ -314,7 +314,8 @@ async fn move_facts(
     .execute(&mut *tx)
     .await?;
     let moved = sqlx::query(
-        "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry')",
+        "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry') \
+         AND EXISTS (SELECT 1 FROM runs WHERE runs.id = fact_sets.run_id AND certificate IS NOT NULL)",
     )
     .bind(set.0)
     .bind(state)
@@ -324,7 +325,7 @@ async fn move_facts(
     if moved.rows_affected() == 1 {
         Ok(())
     } else {
-        Err(StoreError::NotFound("staged set of facts"))
+        Err(StoreError::NotFound("staged set of facts with a certificate"))
     }
 }
 

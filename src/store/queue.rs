@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::removal::Deletion;
 use super::run_notes::rest_progress;
-use super::runs::{self, json, json_text, optional_json};
+use super::runs::{self, json, json_text, optional_json, report_choice};
 use super::{Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
 use crate::domain::{
-    AttemptOutcome, Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
-    Trigger,
+    AttemptOutcome, Failure, ReportChoice, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag,
+    Timestamp, Trigger,
 };
 
 /// How long a run stays its owner's without a sign of life.
@@ -35,6 +35,10 @@ pub struct Checkpoint {
     pub rerun: Option<Rerun>,
     /// The run of the report that this run reads.
     pub report_run: Option<ReportRunId>,
+    /// What the report was asked for that run, where that is known.
+    pub asked: Option<String>,
+    /// Whether this run changed what the report is asked, so that earlier runs of it were asked something else.
+    pub changed: bool,
     /// The facts that were read from it as a whole.
     pub facts: Option<FactSetId>,
     /// Whether they are in force, and the push has begun.
@@ -77,6 +81,8 @@ pub struct Orders {
     pub dry_run: bool,
     /// Whether every wanted pair is to be sent.
     pub full: bool,
+    /// Which run of the report is to be read, which a later start may have changed.
+    pub report: ReportChoice,
     /// The order to end, if there is one.
     pub cancel: Option<CancelOrder>,
 }
@@ -392,7 +398,7 @@ pub(super) async fn touch(
 ) -> Result<Orders, StoreError> {
     let row = sqlx::query(
         "UPDATE runs SET lease_until = $3 WHERE id = $1 AND lease_token = $2 AND state = 'running' \
-         RETURNING dry_run, full, cancel",
+         RETURNING dry_run, full, report_choice, cancel",
     )
     .bind(run.id().to_string())
     .bind(&run.token)
@@ -403,6 +409,7 @@ pub(super) async fn touch(
     Ok(Orders {
         dry_run: row.try_get("dry_run")?,
         full: row.try_get("full")?,
+        report: report_choice(&row)?,
         cancel: optional_json(&row, "cancel")?,
     })
 }

@@ -5,7 +5,16 @@ use sqlx::SqliteConnection;
 use super::queue::{touch, write_checkpoint, write_on};
 use super::runs::{json, json_text};
 use super::{ClaimedRun, Orders, Store, StoreError};
-use crate::domain::{Certificate, Counts, Phase, Progress, RunId, Skipped, Timestamp, Warning};
+use crate::domain::{Certificate, Counts, Phase, Progress, RunId, Timestamp, Warning};
+
+/// What a report that proved to be whole said, beside its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The proof.
+    pub certificate: Certificate,
+    /// What was counted.
+    pub counts: Counts,
+}
 
 impl Store {
     /// Shows what the run is doing and how far it has come.
@@ -68,41 +77,16 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers what need not be done again.
+    /// Remembers what need not be done again, and tells the orders as they are at that moment.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn save_checkpoint(&self, run: &ClaimedRun, now: Timestamp) -> Result<Orders, StoreError> {
         let mut tx = self.write().await?;
-        write_on(&mut tx, run, now).await?;
+        let orders = write_on(&mut tx, run, now).await?;
         write_checkpoint(&mut tx, run).await?;
         tx.commit().await?;
-        Ok(())
-    }
-
-    /// Notes what the report said: the certificate, what was skipped, the warnings and the counts of the reading.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], or when the database cannot.
-    pub async fn save_reading(
-        &self,
-        run: &ClaimedRun,
-        certificate: &Certificate,
-        skipped: &Skipped,
-        counts: &Counts,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        write_on(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET certificate = $2, skipped = $3, counts = $4 WHERE id = $1")
-            .bind(run.id().to_string())
-            .bind(json_text(certificate))
-            .bind(json_text(skipped))
-            .bind(json_text(counts))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(orders)
     }
 
     /// Adds a warning to the run, once each.
@@ -150,6 +134,22 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Notes what the report said on the run's record.
+pub(super) async fn write_reading(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    reading: &Reading,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET certificate = $2, skipped = $3, counts = $4 WHERE id = $1")
+        .bind(run.id().to_string())
+        .bind(json_text(&reading.certificate))
+        .bind(json_text(&reading.certificate.skipped))
+        .bind(json_text(&reading.counts))
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Counts pairs that Fusion acknowledged.

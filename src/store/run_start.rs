@@ -41,7 +41,8 @@ pub struct StartedRun {
 }
 
 impl Store {
-    /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is.
+    /// Starts a run, or joins the one under way: a dry one then becomes real, and full, when this start is. One that was to
+    /// read the last report asks for a new one when this start does, unless it has chosen its report already.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such integration, [`StoreError::RunEnding`] when the one under way was told
@@ -96,8 +97,8 @@ pub(super) async fn start(
     }
     let row = sqlx::query(
         "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at, \
-         approves, approved_by, certificate) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $7, $8, CASE WHEN $8 IS NULL THEN NULL ELSE $4 END, \
+         approves, approved_by, report_choice, certificate) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $7, $8, CASE WHEN $8 IS NULL THEN NULL ELSE $4 END, $9, \
          (SELECT certificate FROM runs WHERE id = $8)) RETURNING *",
     )
     .bind(RunId::new(now).to_string())
@@ -108,6 +109,7 @@ pub(super) async fn start(
     .bind(start.flags.full)
     .bind(now.as_millis())
     .bind(approves.map(|run| run.to_string()))
+    .bind(start.flags.report.as_str())
     .fetch_one(&mut *tx)
     .await?;
     if start.trigger == Trigger::Schedule {
@@ -147,13 +149,16 @@ async fn join(
         return Err(StoreError::RunUnderWay(active.id, active.trigger));
     }
     let more = sqlx::query(
-        "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3), requested_by = $4 \
-         WHERE id = $1 AND (dry_run > $2 OR full < $3) RETURNING *",
+        "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3), requested_by = $4, \
+         report_choice = CASE WHEN $5 = 'rerun' AND checkpoint ->> 'report_run' IS NULL THEN $5 ELSE report_choice END \
+         WHERE id = $1 AND (dry_run > $2 OR full < $3 \
+         OR (report_choice <> $5 AND $5 = 'rerun' AND checkpoint ->> 'report_run' IS NULL)) RETURNING *",
     )
     .bind(active.id.to_string())
     .bind(start.flags.dry_run)
     .bind(start.flags.full)
     .bind(&start.actor.user)
+    .bind(start.flags.report.as_str())
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = more else {
@@ -161,11 +166,16 @@ async fn join(
     };
     let record = runs::record(&row)?;
     let description = format!(
-        "Run {} was joined ({}): it is {}{} now",
+        "Run {} was joined ({}): it is {}{}{} now",
         record.id,
         start.trigger.as_str(),
         if record.dry_run { "dry" } else { "real" },
         if start.flags.full { " and full" } else { "" },
+        if record.report_choice == active.report_choice {
+            ""
+        } else {
+            ", of a new report,"
+        },
     );
     append_run_start(tx, start, &record, description, now).await?;
     Ok(record)

@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::run_notes::rest_progress;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, Counts, IntegrationId, Phase, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    Cancellation, Counts, IntegrationId, Phase, ReportChoice, RunId, RunRecord, RunState, SettingsTag,
+    Timestamp, Trigger,
 };
 
 /// By whom and why a run is to end.
@@ -292,6 +293,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
             .transpose()?,
         trigger: Trigger::read(row.try_get("trigger")?).ok_or_else(|| corrupt("runs.trigger"))?,
         dry_run: row.try_get("dry_run")?,
+        report_choice: report_choice(row)?,
         attempts: row.try_get("attempts")?,
         attempt_log: json(row, "attempt_log")?,
         settings_etag: tag.map(|tag| SettingsTag(tag).to_string()),
@@ -307,6 +309,11 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
         started_at: time("started_at")?,
         finished_at: time("finished_at")?,
     })
+}
+
+/// Which run of the report a row's run is to read.
+pub(super) fn report_choice(row: &SqliteRow) -> Result<ReportChoice, StoreError> {
+    ReportChoice::read(row.try_get("report_choice")?).ok_or_else(|| StoreError::corrupt("runs.report_choice"))
 }
 
 /// The value of a JSON column.

@@ -80,7 +80,7 @@ pub(super) fn read<T: DeserializeOwned>(
 fn by_code(query: &Query, error: &WireError, status: u16, token: &BearerToken) -> Option<Problem> {
     Some(match error.code() {
         "UNAUTHENTICATED" => Problem::TokenRefused,
-        "UNAUTHORIZED" => Problem::Denied(missing_scopes(query, error)),
+        "UNAUTHORIZED" => denied(query, error),
         "FORBIDDEN_IP" => Problem::AddressDenied(403),
         "LICENSE_MISSING" => Problem::License,
         "BAD_USER_INPUT" | "GRAPHQL_VALIDATION_FAILED" | "VALIDATION_INVALID_TYPE_VARIABLE" => {
@@ -100,7 +100,7 @@ fn by_code(query: &Query, error: &WireError, status: u16, token: &BearerToken) -
 fn by_status(query: &Query, error: Option<&WireError>, status: u16, token: &BearerToken) -> Problem {
     match (status, error) {
         (401, _) => Problem::TokenRefused,
-        (403, Some(error)) => Problem::Denied(missing_scopes(query, error)),
+        (403, Some(error)) => denied(query, error),
         (403, None) => Problem::AddressDenied(403),
         (429, _) => Problem::Throttled(status),
         (408 | 500..=599, _) => Problem::Unavailable(status),
@@ -117,13 +117,13 @@ fn by_status(query: &Query, error: Option<&WireError>, status: u16, token: &Bear
     }
 }
 
-/// The permissions that Wiz names as required, else the one that the query is known to need.
-fn missing_scopes(query: &Query, error: &WireError) -> Vec<String> {
+/// What is missing: the permissions that Wiz names as required, else the one that the query is known to need.
+fn denied(query: &Query, error: &WireError) -> Problem {
     let list = |member: &str| match &error.extensions[member] {
         Value::Array(scopes) => scopes
             .iter()
             .filter_map(Value::as_str)
-            .map(str::to_owned)
+            .map(|scope| one_line(scope, 64))
             .collect(),
         _ => Vec::new(),
     };
@@ -134,7 +134,7 @@ fn missing_scopes(query: &Query, error: &WireError) -> Vec<String> {
     if missing.is_empty() {
         missing.push(query.scope.to_owned());
     }
-    missing.iter().map(|scope| one_line(scope, 64)).collect()
+    Problem::Denied { missing, effective }
 }
 
 /// Wiz's own words: the only ones that say why it refuses.

@@ -14,7 +14,7 @@ use super::patience::{Patience, WaitListener};
 use super::queries::{self, Query};
 use super::report::{Unreadable, WireReport, WireReportRun};
 use super::request::REPORT_TYPE;
-use super::{FoundReport, Report, ReportRequest, ReportRun, WizError, answer, token};
+use super::{FoundReport, Report, ReportRequest, ReportRun, ReportRunStatus, WizError, answer, token};
 use crate::clock::Clock;
 use crate::domain::{BearerToken, ReportId, ReportRunId, WizCredentials};
 use crate::outgoing::{Call, Outgoing, RateLimiter, Repeat, TokenCache};
@@ -53,16 +53,16 @@ struct Body<'a, V> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<T> {
-    nodes: Option<Vec<T>>,
-    page_info: Option<PageInfo>,
+pub(super) struct Page<T> {
+    pub(super) nodes: Option<Vec<T>>,
+    pub(super) page_info: Option<PageInfo>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_next_page: bool,
-    end_cursor: Option<String>,
+pub(super) struct PageInfo {
+    pub(super) has_next_page: bool,
+    pub(super) end_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +73,17 @@ struct Reports {
 #[derive(Deserialize)]
 struct OneReport {
     report: Option<WireReport>,
+}
+
+#[derive(Deserialize)]
+struct LastSuccess {
+    report: Option<LastSuccessOfReport>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LastSuccessOfReport {
+    last_successful_run: Option<WireReportRun>,
 }
 
 #[derive(Deserialize)]
@@ -162,13 +173,25 @@ impl WizClient {
         }
     }
 
-    /// Signs in even when there is a token: a check of the credentials.
-    ///
-    /// # Errors
-    /// When the sign-in fails.
-    pub async fn sign_in_anew(&self) -> Result<(), WizError> {
-        self.shared.token.forget().await;
-        self.sign_in().await
+    /// A client with the same turns but a token of its own, so that it has to sign in: what comes of that is no concern of
+    /// the others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Inner {
+            outgoing,
+            clock,
+            credentials,
+            limiter,
+            ..
+        } = &*self.shared;
+        let token = Arc::new(TokenCache::new(clock.clone()));
+        Self::new(
+            outgoing.clone(),
+            clock.clone(),
+            credentials.clone(),
+            Arc::clone(limiter),
+            token,
+        )
     }
 
     /// The report of exactly this name: the oldest, and how many there are. `None` when there is none.
@@ -255,6 +278,33 @@ impl WizClient {
     /// # Errors
     /// When Wiz cannot be asked, or refuses.
     pub async fn newest_report_run(&self, id: &ReportId) -> Result<Option<ReportRun>, WizError> {
+        match newest(self.listed_runs(id).await?) {
+            Some(newest) => Ok(Some(newest)),
+            None => Ok(self.report(id).await?.and_then(|report| report.last_run)),
+        }
+    }
+
+    /// The newest run of a report that has its file: of its list of runs, or its last successful run where none of that list
+    /// has, or the list is not to be had.
+    ///
+    /// # Errors
+    /// When Wiz cannot be asked, or refuses.
+    pub async fn last_completed_run(&self, id: &ReportId) -> Result<Option<ReportRun>, WizError> {
+        let completed = |run: &ReportRun| run.status == ReportRunStatus::Completed;
+        let mut runs = self.listed_runs(id).await?;
+        runs.retain(completed);
+        if let Some(newest) = newest(runs) {
+            return Ok(Some(newest));
+        }
+        let query = &queries::READ_LAST_SUCCESS;
+        let answer = self.ask(query, &json!({ "id": id })).await;
+        let found = known(answer)?.and_then(|LastSuccess { report }| report?.last_successful_run);
+        let run: Option<ReportRun> = found.map(|run| read(query, run)).transpose()?;
+        Ok(run.filter(completed))
+    }
+
+    /// The newest runs of a report, as they are listed; none when Wiz does not list them.
+    async fn listed_runs(&self, id: &ReportId) -> Result<Vec<ReportRun>, WizError> {
         let query = &queries::LIST_REPORT_RUNS;
         let variables = json!({ "first": RUNS_LOOKED_AT, "filterBy": { "reportId": id } });
         let runs = match known(self.ask(query, &variables).await) {
@@ -263,18 +313,7 @@ impl WizClient {
             Err(error) if error.is_bad_user_input() => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut newest: Option<ReportRun> = None;
-        for run in runs {
-            let run: ReportRun = read(query, run)?;
-            // Of two that began at once, the one listed first is the newer.
-            if newest.as_ref().is_none_or(|newest| run.run_at > newest.run_at) {
-                newest = Some(run);
-            }
-        }
-        match newest {
-            Some(newest) => Ok(Some(newest)),
-            None => Ok(self.report(id).await?.and_then(|report| report.last_run)),
-        }
+        runs.into_iter().map(|run| read(query, run)).collect()
     }
 
     /// One run of a report; `None` when Wiz does not know it any more.
@@ -310,7 +349,7 @@ impl WizClient {
     }
 
     /// Asks as often as Wiz asks to slow down, within the client's patience.
-    async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         query: &'static Query,
         variables: &Value,
@@ -376,6 +415,12 @@ impl fmt::Debug for WizClient {
             .field(&self.shared.credentials.connection)
             .finish()
     }
+}
+
+/// The newest of some runs; of two that began at once, the one listed first is the newer.
+fn newest(runs: Vec<ReportRun>) -> Option<ReportRun> {
+    let newer = |newest: ReportRun, run: ReportRun| if run.run_at > newest.run_at { run } else { newest };
+    runs.into_iter().reduce(newer)
 }
 
 /// What was asked for; `None` when Wiz does not know it.

@@ -27,8 +27,13 @@ pub(super) enum Problem {
     NoToken,
     #[error("the fresh token is refused")]
     TokenRefused,
-    #[error("the permission {} is missing", .0.join(", "))]
-    Denied(Vec<String>),
+    #[error("the permission {} is missing", .missing.join(", "))]
+    Denied {
+        /// The permissions that are missing.
+        missing: Vec<String>,
+        /// Those that the service account has, where Wiz names them.
+        effective: Vec<String>,
+    },
     #[error("this machine's address is refused (HTTP {0})")]
     AddressDenied(u16),
     #[error("the licence is missing")]
@@ -105,12 +110,12 @@ impl WizError {
                      Check that wiz.apiendpoint and wiz.tokenurl of the integration belong to the same tenant."
                 ),
             ),
-            Problem::Denied(scopes) => Failure::permanent(
+            Problem::Denied { missing, .. } => Failure::permanent(
                 Kind::Permission,
                 format!(
                     "The Wiz service account may not {purpose}: it lacks the permission {}. Add it to the service \
                      account in Wiz (Settings, Access Management, Service Accounts), then run again.",
-                    scopes.join(", ")
+                    missing.join(", ")
                 ),
             ),
             Problem::AddressDenied(status) => Failure::permanent(
@@ -180,6 +185,14 @@ impl WizError {
     /// Whether Wiz does not know the report, or the run, by this id.
     pub const fn is_not_found(&self) -> bool {
         matches!(self.problem, Problem::NotFound)
+    }
+
+    /// The permissions that the service account has, where Wiz named them when it refused something; else none.
+    pub fn effective_scopes(&self) -> &[String] {
+        match &self.problem {
+            Problem::Denied { effective, .. } => effective,
+            _ => &[],
+        }
     }
 
     pub(super) const fn is_token_refused(&self) -> bool {

@@ -36,6 +36,15 @@ pub(super) const READ_REPORT: Query = Query {
     repeat: Repeat::Harmless,
 };
 
+/// The last run of a report that succeeded.
+pub(super) const READ_LAST_SUCCESS: Query = Query {
+    name: "wiz.read_last_success",
+    text: include_str!("queries/read_last_success.graphql"),
+    purpose: "read the report",
+    scope: "read:reports",
+    repeat: Repeat::Harmless,
+};
+
 /// A new report, which Wiz runs at once. Not repeated: it can have been made although the answer was lost.
 pub(super) const CREATE_REPORT: Query = Query {
     name: "wiz.create_report",
@@ -90,15 +99,26 @@ pub(super) const SEE_FINDING: Query = Query {
     repeat: Repeat::Harmless,
 };
 
+/// Findings with the addresses of what they are found on, for a check of the connection.
+pub(super) const SEE_ADDRESSES: Query = Query {
+    name: "wiz.see_addresses",
+    text: include_str!("queries/see_addresses.graphql"),
+    purpose: "see vulnerability findings",
+    scope: "read:vulnerabilities",
+    repeat: Repeat::Harmless,
+};
+
 /// All of them, for the test.
 #[cfg(test)]
-pub(super) const ALL: [&Query; 8] = [
+pub(super) const ALL: [&Query; 10] = [
     &FIND_REPORTS,
     &READ_REPORT,
+    &READ_LAST_SUCCESS,
     &CREATE_REPORT,
     &UPDATE_REPORT,
     &RERUN_REPORT,
     &READ_REPORT_RUN,
     &LIST_REPORT_RUNS,
     &SEE_FINDING,
+    &SEE_ADDRESSES,
 ];

@@ -1,6 +1,7 @@
 //! What a report is asked for.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::domain::{AssetType, REPORT_COLUMNS};
 
@@ -95,6 +96,31 @@ impl ReportRequest {
     }
 }
 
+/// Which findings a report was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AskedFindings {
+    /// Their statuses, in Wiz's words.
+    pub statuses: Vec<String>,
+    /// The kinds of assets that they are found on, likewise.
+    pub asset_types: Vec<String>,
+}
+
+impl AskedFindings {
+    /// Reads them out of the text that [`ReportRequest::asked`] gave; empty when it is none.
+    pub fn read(asked: &str) -> Self {
+        let asked: Value = serde_json::from_str(asked).unwrap_or_default();
+        let words = |filter: &str| {
+            let words = asked["vulnerabilityParams"]["filters"][filter].as_array();
+            let words = words.into_iter().flatten().filter_map(Value::as_str);
+            words.map(str::to_owned).collect()
+        };
+        Self {
+            statuses: words("status"),
+            asset_types: words("assetType"),
+        }
+    }
+}
+
 /// Wiz's word for a report of vulnerability findings.
 pub(super) const REPORT_TYPE: &str = "VULNERABILITIES";
 
@@ -135,7 +161,7 @@ struct Filters<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -211,5 +237,13 @@ mod tests {
             assert_ne!(full.asked(), other.asked());
         }
         assert!(!full.asked().contains("projectId"));
+    }
+
+    #[test]
+    fn which_findings_were_asked_for_reads_back() {
+        let asked = AskedFindings::read(&request(ColumnChoice::Default).asked());
+        assert_eq!(asked.statuses, ["OPEN", "IN_PROGRESS"]);
+        assert_eq!(asked.asset_types, ["NETWORK_ADDRESS", "VIRTUAL_MACHINE"]);
+        assert_eq!(AskedFindings::read("something else"), AskedFindings::default());
     }
 }

@@ -107,9 +107,10 @@ impl Attempt {
             .await?)
     }
 
-    /// Writes the checkpoint down.
-    pub(super) async fn save_checkpoint(&self) -> Result<(), Interruption> {
-        Ok(self.workers.store.save_checkpoint(&self.run, self.now()).await?)
+    /// Writes the checkpoint down, and hears what is asked of the run by now.
+    pub(super) async fn save_checkpoint(&mut self) -> Result<(), Interruption> {
+        self.orders = self.workers.store.save_checkpoint(&self.run, self.now()).await?;
+        Ok(())
     }
 
     pub(super) fn now(&self) -> Timestamp {

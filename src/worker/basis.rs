@@ -43,8 +43,7 @@ impl Attempt {
             return Ok(facts);
         }
         let (store, now) = (self.workers.store.clone(), self.now());
-        let nothing = store.begin_facts(&self.run, now, now).await?;
-        Ok(store.complete_facts(&mut self.run, nothing, now).await?)
+        Ok(store.stage_nothing(&mut self.run, now).await?)
     }
 
     /// Finds out whether Fusion takes the credentials; without an account there is nothing to be done.

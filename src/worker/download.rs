@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use super::attempt::Attempt;
 use super::interruption::{Interruption, broke_down};
 use super::pace::{Pace, percent};
-use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Verdict, Warning};
+use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Proof, Verdict, Warning};
 use crate::pipeline::{ReportError, ReportFacts, check_row_count, read_report};
-use crate::store::FactSetId;
-use crate::wiz::{ReportDownload, ReportRun};
+use crate::store::{FactSetId, Reading};
+use crate::wiz::{AskedFindings, ReportDownload, ReportRun};
 
 /// Pieces between the network and the parser; each is what one read of the socket gave.
 const PIECES_WAITING: usize = 32;
@@ -71,15 +71,14 @@ impl Attempt {
         for warning in &warnings {
             self.warn(warning).await?;
         }
-        self.save_certificate(report_run, &facts, &warnings, download.received_bytes())
-            .await?;
+        let reading = self.reading(report_run, &facts, &warnings, &download);
         tracing::info!(
             rows = facts.rows,
             bytes = download.received_bytes(),
             assets = facts.assets(),
             "read the report"
         );
-        self.stage(facts, report_run).await
+        self.stage(facts, &reading).await
     }
 
     /// Lets the parser read while the file comes; the outer error is the download's, the inner one the report's.
@@ -126,22 +125,30 @@ impl Attempt {
         parser.await.map_err(|_| broke_down().into())
     }
 
-    async fn save_certificate(
-        &mut self,
+    /// What the report said, with the proof that it was whole.
+    fn reading(
+        &self,
         report_run: &ReportRun,
         facts: &ReportFacts,
         warnings: &[Warning],
-        bytes: u64,
-    ) -> Result<(), Interruption> {
+        download: &ReportDownload,
+    ) -> Reading {
         let report = self.run.checkpoint.rerun.as_ref();
+        let asked = self.run.checkpoint.asked.as_deref().map(AskedFindings::read);
+        let asked = asked.unwrap_or_default();
         let certificate = Certificate {
             report_id: report.map(|rerun| rerun.report.to_string()).unwrap_or_default(),
             report_run_id: report_run.id.to_string(),
             report_run_at: report_run.run_at,
             rows_expected: report_run.rows,
             rows_parsed: facts.rows,
-            bytes,
+            bytes: download.received_bytes(),
             columns: facts.columns.clone(),
+            statuses: asked.statuses,
+            asset_types: asked.asset_types,
+            skipped: facts.skipped.clone(),
+            proofs: proofs(report_run, facts, download.total_bytes()),
+            row_count_rule: Some(self.workers.settings.policy.row_count),
             warnings: warnings.iter().map(|warning| warning.code.clone()).collect(),
             verdict: if warnings.is_empty() {
                 Verdict::Complete
@@ -154,19 +161,13 @@ impl Attempt {
             assets: facts.assets() as u64,
             ..Counts::default()
         };
-        let (store, now) = (&self.workers.store, self.now());
-        store
-            .save_reading(&self.run, &certificate, &facts.skipped, &counts, now)
-            .await?;
-        self.run.record.counts = counts;
-        Ok(())
+        Reading { certificate, counts }
     }
 
-    async fn stage(&mut self, facts: ReportFacts, report_run: &ReportRun) -> Result<FactSetId, Interruption> {
+    async fn stage(&mut self, facts: ReportFacts, reading: &Reading) -> Result<FactSetId, Interruption> {
         let store = self.workers.store.clone();
-        let mut staging = store
-            .begin_facts(&self.run, report_run.run_at, self.now())
-            .await?;
+        let mut staging = store.begin_facts(&self.run, reading, self.now()).await?;
+        self.run.record.counts = reading.counts;
         let mut assets = facts.into_assets();
         loop {
             let some: Vec<_> = assets.by_ref().take(ASSETS_PER_WRITE).collect();
@@ -217,6 +218,20 @@ fn unusable(error: ReportError, download: &ReportDownload) -> Failure {
     } else {
         Failure::permanent(kind, error.to_string())
     }
+}
+
+/// What proved that a report was whole, which was read to its end.
+fn proofs(report_run: &ReportRun, facts: &ReportFacts, announced_bytes: Option<u64>) -> Vec<Proof> {
+    let counted = report_run.rows.is_some_and(|expected| facts.rows >= expected);
+    let proofs = [
+        (announced_bytes.is_some(), Proof::AnnouncedLength),
+        (facts.gzip, Proof::GzipTrailer),
+        (true, Proof::ClosedRows),
+        (true, Proof::NeededColumns),
+        (counted, Proof::RowCount),
+    ];
+    let held = proofs.into_iter().filter(|(held, _)| *held);
+    held.map(|(_, proof)| proof).collect()
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@
 //! scheduler ─┐                          ┌─▶ heartbeat
 //!  (API) ────┴▶ store: queue ─▶ queue ─▶ execution ─▶ attempt: sign in ─▶ report ─▶ download ─▶ planning ─▶ pushing
 //!        desk: wakes, ends work          └─▶ back to the queue, or the run's end
+//!  (API) ─────▶ check: whether a run could come to its end
 //! ```
 
 mod attempt;
 mod basis;
+mod check;
 mod desk;
 mod download;
 mod execution;
 mod housekeeping;
 mod interruption;
+mod last_report;
 mod pace;
 mod planning;
 mod pushing;
@@ -24,6 +27,7 @@ mod waits;
 mod wanted;
 mod workers;
 
+pub use check::Checker;
 pub use desk::Desk;
 pub use schedule::next_run_at;
 pub use wanted::wanted_records;

@@ -22,21 +22,37 @@ const LOST_RUN_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the report is made or found anew when Wiz loses it in between.
 const MAX_LOSSES: u32 = 2;
 
+/// What came of the order to run the report again.
+enum NewRun {
+    /// It was given.
+    Ordered(Rerun),
+    /// Wiz, or the way to it, did not take it.
+    Refused(Rerun, WizError),
+    /// Wiz does not know the stored report any more.
+    Lost,
+}
+
 impl Attempt {
-    /// Asks Wiz for a new run of the integration's report, unless an earlier attempt did.
+    /// Chooses the run of the integration's report that is read: a new one, unless an earlier attempt asked for it or the
+    /// last one is to do.
     pub(super) async fn request_report(&mut self) -> Result<ReportRunId, Interruption> {
         if let Some(report_run) = &self.run.checkpoint.report_run {
             return Ok(report_run.clone());
         }
         self.show(Phase::RequestingReport, Progress::default()).await?;
+        if let Some(report_run) = self.choose_last_run().await? {
+            return Ok(report_run);
+        }
         if let Some(rerun) = self.run.checkpoint.rerun.clone()
             && let Some(report_run) = self.find_new_run(&rerun, LOST_RUN_PATIENCE).await?
         {
             return self.keep_run(report_run).await;
         }
         for _ in 0..=MAX_LOSSES {
-            let Some(rerun) = self.start_new_run().await? else {
-                continue;
+            let rerun = match self.start_new_run().await? {
+                NewRun::Ordered(rerun) => rerun,
+                NewRun::Refused(rerun, error) => return self.reuse_run(&rerun, error).await,
+                NewRun::Lost => continue,
             };
             let found = self.find_new_run(&rerun, NEW_RUN_PATIENCE).await?;
             let report_run = found.ok_or_else(|| {
@@ -102,36 +118,41 @@ impl Attempt {
         Err(Failure::passing(FailureKind::Report, message).into())
     }
 
-    async fn keep_run(&mut self, run: ReportRun) -> Result<ReportRunId, Interruption> {
+    pub(super) async fn keep_run(&mut self, run: ReportRun) -> Result<ReportRunId, Interruption> {
         self.run.checkpoint.report_run = Some(run.id.clone());
         self.save_checkpoint().await?;
         Ok(run.id)
     }
 
-    /// Orders a new run: of the report as it is, of a changed one, or the first of one that is made. `None` when Wiz does
-    /// not know the stored report any more.
-    async fn start_new_run(&mut self) -> Result<Option<Rerun>, Interruption> {
-        let Some(report) = self.known_report().await? else {
-            return self.create_report().await.map(Some);
+    /// Orders a new run: of the report as it is, of a changed one, or the first of one that is made.
+    async fn start_new_run(&mut self) -> Result<NewRun, Interruption> {
+        let Some(mut report) = self.known_report().await? else {
+            return self.create_report().await.map(NewRun::Ordered);
         };
         if self.run.checkpoint.creating.is_some() {
             // Made by an attempt that did not hear the answer: its first run is the new one.
-            return self.remember_rerun(report.id, None).await.map(Some);
+            return self.remember_rerun(report, None).await.map(NewRun::Ordered);
         }
-        if !self.asks_what_it_should(&report) && !self.update_report(&report).await? {
-            return Ok(None);
+        if !self.asks_what_it_should(&report) {
+            match self.update_report(&report).await? {
+                Some(updated) => {
+                    report = updated;
+                    self.run.checkpoint.changed = true;
+                }
+                None => return Ok(NewRun::Lost),
+            }
         }
         let previous = self.wiz.newest_report_run(&report.id).await?;
-        let rerun = self.remember_rerun(report.id, previous).await?;
+        let rerun = self.remember_rerun(report, previous).await?;
         match self.wiz.rerun_report(&rerun.report).await {
-            Ok(_) => Ok(Some(rerun)),
-            Err(error) if error.is_not_found() => self.forget_report().await.map(|()| None),
-            Err(error) => Err(error.into()),
+            Ok(_) => Ok(NewRun::Ordered(rerun)),
+            Err(error) if error.is_not_found() => self.forget_report().await.map(|()| NewRun::Lost),
+            Err(error) => Ok(NewRun::Refused(rerun, error)),
         }
     }
 
     /// The integration's report: the stored one, or the one of its name. `None` when there is none.
-    async fn known_report(&mut self) -> Result<Option<StoredReport>, Interruption> {
+    pub(super) async fn known_report(&mut self) -> Result<Option<StoredReport>, Interruption> {
         let stored = self.workers.store.report(self.integration.id).await?;
         if let Some(stored) = stored
             && self.wiz.report(&stored.id).await?.is_some()
@@ -164,29 +185,27 @@ impl Attempt {
             match self.wiz.create_report(&request).await {
                 Ok(report) => {
                     tracing::info!(report.id = %report.id, "made the report in Wiz");
-                    self.store_report(report.id.clone(), Some(request.asked()))
-                        .await?;
+                    let report = self.store_report(report.id, Some(request.asked())).await?;
                     // Its first run is the new one, whether it shows already or not.
-                    return self.remember_rerun(report.id, None).await;
+                    return self.remember_rerun(report, None).await;
                 }
                 Err(error) => columns = narrower(columns, error)?,
             }
         }
     }
 
-    /// Lets the report ask what it should; `false` when Wiz does not know it any more.
-    async fn update_report(&mut self, report: &StoredReport) -> Result<bool, Interruption> {
+    /// Lets the report ask what it should; `None` when Wiz does not know it any more.
+    async fn update_report(&mut self, report: &StoredReport) -> Result<Option<StoredReport>, Interruption> {
         let mut columns = ColumnChoice::default();
         loop {
             let request = self.request(columns);
             match self.wiz.update_report(&report.id, &request).await {
                 Ok(_) => {
                     tracing::info!(report.id = %report.id, "changed what the report in Wiz asks");
-                    self.store_report(report.id.clone(), Some(request.asked()))
-                        .await?;
-                    return Ok(true);
+                    let asked = Some(request.asked());
+                    return self.store_report(report.id.clone(), asked).await.map(Some);
                 }
-                Err(error) if error.is_not_found() => return self.forget_report().await.map(|()| false),
+                Err(error) if error.is_not_found() => return self.forget_report().await.map(|()| None),
                 Err(error) => columns = narrower(columns, error)?,
             }
         }
@@ -224,12 +243,16 @@ impl Attempt {
 
     async fn remember_rerun(
         &mut self,
-        report: ReportId,
+        report: StoredReport,
         previous: Option<ReportRun>,
     ) -> Result<Rerun, Interruption> {
         let previous = previous.map(|run| (run.id, run.run_at));
-        let rerun = Rerun { report, previous };
+        let rerun = Rerun {
+            report: report.id,
+            previous,
+        };
         self.run.checkpoint.rerun = Some(rerun.clone());
+        self.run.checkpoint.asked = report.asked;
         self.run.checkpoint.creating = None;
         self.save_checkpoint().await?;
         Ok(rerun)
@@ -253,7 +276,7 @@ impl Attempt {
     }
 
     /// Whether a report asks what would be asked now, by one of the choices of columns.
-    fn asks_what_it_should(&self, report: &StoredReport) -> bool {
+    pub(super) fn asks_what_it_should(&self, report: &StoredReport) -> bool {
         let choices = std::iter::successors(Some(ColumnChoice::default()), |columns| columns.fallback());
         choices
             .into_iter()
@@ -269,8 +292,7 @@ impl Attempt {
     }
 
     fn report_name(&self) -> String {
-        let installation = &self.workers.settings.installation;
-        format!("wiz-context/{installation}/{}", self.integration.settings.name)
+        self.workers.settings.report_name(&self.integration.settings.name)
     }
 }
 

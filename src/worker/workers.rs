@@ -8,7 +8,7 @@ use super::housekeeping::keep_house;
 use super::queue::work_off;
 use super::scheduler::keep_schedule;
 use crate::clock::Clock;
-use crate::domain::{AssetType, Policy, Retention};
+use crate::domain::{AssetType, IntegrationName, Policy, Retention};
 use crate::fusion::FusionClient;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -34,6 +34,13 @@ pub struct RunSettings {
     pub full_push_every: u32,
     /// How long history is kept.
     pub retention: Retention,
+}
+
+impl RunSettings {
+    /// The name of an integration's report in Wiz.
+    pub(super) fn report_name(&self, integration: &IntegrationName) -> String {
+        format!("wiz-context/{}/{integration}", self.installation)
+    }
 }
 
 /// The Fusion account that labels are pushed to.

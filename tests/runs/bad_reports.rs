@@ -32,6 +32,7 @@ async fn fail(rig: &Rig, service: &Service, id: &str) -> (String, String) {
         (&json!("failed"), &json!(1)),
         "{run:#}"
     );
+    assert!(run["certificate"].is_null(), "no certificate, no push: {run:#}");
     assert_same(&rig.simulator.labels(), &labels);
     assert_eq!(
         (rig.simulator.labels_put(), rig.simulator.labels_deleted()),

@@ -28,9 +28,26 @@ async fn create_and_run_makes_fusion_hold_what_the_report_says() {
     let wanted = rig.wanted();
     assert_eq!(run["counts"]["added"], wanted.len());
     assert_eq!(run["certificate"]["verdict"], "complete", "{run:#}");
+    let certificate = &run["certificate"];
+    assert_eq!(certificate["rows_expected"], certificate["rows_parsed"]);
+    assert_eq!(certificate["statuses"], json!(["OPEN", "IN_PROGRESS"]));
     assert_eq!(
-        run["certificate"]["rows_expected"],
-        run["certificate"]["rows_parsed"]
+        certificate["asset_types"],
+        json!(["NETWORK_ADDRESS", "VIRTUAL_MACHINE"])
+    );
+    assert_eq!(
+        (&certificate["skipped"], &certificate["row_count_rule"]),
+        (&run["skipped"], &json!("strict"))
+    );
+    assert_eq!(
+        certificate["proofs"],
+        json!([
+            "announced_length",
+            "gzip_trailer",
+            "closed_rows",
+            "needed_columns",
+            "row_count"
+        ])
     );
     let reports = rig.simulator.reports();
     assert_eq!((reports.len(), reports[0].runs.len()), (1, 1));

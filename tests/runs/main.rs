@@ -8,6 +8,7 @@ mod bad_reports;
 mod basics;
 mod cancel;
 mod chance;
+mod check;
 mod complaints;
 mod credentials;
 mod doubt;
@@ -15,6 +16,7 @@ mod events;
 mod faults;
 mod holds;
 mod joining;
+mod last_report;
 mod removal;
 mod report;
 #[path = "../common/reports.rs"]

@@ -83,6 +83,9 @@ pub(in crate::simulator) async fn graphql(
     if let Some(refused) = missing_scope(&shared, &request.fields) {
         return problem(&shared, &refused);
     }
+    if let Some(refused) = too_soon(&met.0, &request.fields) {
+        return refused;
+    }
     wait_for_files(&shared).await;
     let host = headers
         .get(header::HOST)
@@ -111,7 +114,7 @@ fn read(shared: &Shared, body: &[u8]) -> Result<Request, Refusal> {
         Value::Object(variables) => variables,
         _ => return Err(invalid("variables must be an object")),
     };
-    Request::read(&shared.schema, query, body["operationName"].as_str(), variables)
+    Request::read(shared.schema, query, body["operationName"].as_str(), variables)
 }
 
 /// The names that a request goes by: its fields', and the one that the client calls it.
@@ -174,6 +177,23 @@ fn missing_scope(shared: &Shared, fields: &[Selected]) -> Option<Problem> {
         .extensions
         .insert("effectiveScopes".to_owned(), json!(has));
     Some(problem)
+}
+
+/// The refusal of a rerun that comes too soon, when the simulator was told to refuse it so.
+fn too_soon(effects: &[Effect], fields: &[Selected]) -> Option<Answer> {
+    let code = effects.iter().find_map(|effect| match effect {
+        Effect::RerunTooSoon { code } => Some(code.clone()),
+        _ => None,
+    })?;
+    let is_rerun = fields.iter().any(|field| field.field == "rerunReport");
+    is_rerun.then(|| {
+        refusal(&StatusFault {
+            status: 400,
+            code,
+            message: Some("a report can be rerun once in 24 hours".to_owned()),
+            ..StatusFault::default()
+        })
+    })
 }
 
 fn note_rate(shared: &Shared) {

@@ -149,6 +149,8 @@ pub(super) struct Reports {
     by_id: BTreeMap<String, Report>,
     runs: BTreeMap<String, Run>,
     made: u64,
+    /// What tells this account's ids from another's.
+    account: u32,
 }
 
 impl Reports {
@@ -157,8 +159,15 @@ impl Reports {
 
     /// An id that nothing had before. Ids order by age.
     fn new_id(&mut self, kind: u64) -> String {
+        if self.made == 0 {
+            self.account = fastrand::u32(..);
+        }
         self.made += 1;
-        uuid::Uuid::from_u64_pair(kind << 48 | 0x4000, 0x8000_0000_0000_0000 | self.made).to_string()
+        uuid::Uuid::from_u64_pair(
+            kind << 48 | u64::from(self.account) << 16 | 0x4000,
+            0x8000_0000_0000_0000 | self.made,
+        )
+        .to_string()
     }
 
     /// Takes up a new report. Returns its id.

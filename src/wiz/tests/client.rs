@@ -62,7 +62,7 @@ async fn clients_of_one_service_account_sign_in_once() {
 }
 
 #[tokio::test]
-async fn a_check_signs_in_even_with_a_token_at_hand() {
+async fn a_client_apart_signs_in_even_with_a_token_at_hand_and_leaves_that_alone() {
     let wiz = FakeWiz::start().await;
     let client = wiz.client();
     client.sign_in().await.unwrap();
@@ -70,7 +70,7 @@ async fn a_check_signs_in_even_with_a_token_at_hand() {
     assert_eq!(wiz.script.lock().unwrap().sign_ins.len(), 1);
     let refusal = (401, json!({"error": "access_denied"}));
     wiz.script.lock().unwrap().sign_in_answers.push_back(refusal);
-    let failure = client.sign_in_anew().await.unwrap_err().failure();
+    let failure = client.apart().sign_in().await.unwrap_err().failure();
     assert_eq!(
         (failure.kind, failure.retryable),
         (FailureKind::Credentials, false)
@@ -236,6 +236,98 @@ async fn a_service_account_that_is_told_to_slow_down_pauses_for_all_its_clients(
     wiz.answers(&json!({"vulnerabilityFindings": {"nodes": [{"id": "f"}]}}));
     assert!(other.sees_finding().await.unwrap());
     assert!(wiz.server.clock.now().since(before) >= asked);
+}
+
+#[tokio::test]
+async fn the_last_run_that_completed_is_listed_or_the_reports_last_success() {
+    let wiz = FakeWiz::start().await;
+    let (client, id) = (wiz.client(), ReportId::new("r"));
+    let mut failed = run("3", DAY_AFTER);
+    failed["status"] = json!("FAILED");
+    wiz.answers(&json!({"reportRuns": {"nodes": [failed, run("2", DAY), run("1", DAY)]}}));
+    let last = client.last_completed_run(&id).await.unwrap().unwrap();
+    assert_eq!(last.id.as_str(), "2");
+
+    for (success, expected) in [
+        (run("1", DAY), Some("1")),
+        (failed.clone(), None),
+        (json!(null), None),
+    ] {
+        wiz.answers(&json!({"reportRuns": {"nodes": [failed]}}));
+        wiz.answers(&json!({"report": {"lastSuccessfulRun": success}}));
+        let last = client.last_completed_run(&id).await.unwrap();
+        assert_eq!(last.as_ref().map(|run| run.id.as_str()), expected);
+    }
+    wiz.answers(&json!({"reportRuns": {"nodes": []}}));
+    wiz.answers(&json!({"report": null}));
+    assert!(client.last_completed_run(&id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn findings_are_looked_at_page_by_page_until_one_has_a_wanted_address() {
+    let wiz = FakeWiz::start().await;
+    let client = wiz.client();
+    let page = |nodes: &[Value], cursor: Option<&str>| {
+        let page_info = json!({"hasNextPage": cursor.is_some(), "endCursor": cursor});
+        json!({"vulnerabilityFindings": {"nodes": nodes, "pageInfo": page_info}})
+    };
+    let machine = |address: &str| json!({"vulnerableAsset": {"ipAddresses": [address]}});
+    let look = async || {
+        client
+            .look_at_findings(&AssetType::with_addresses(), |address| address == "10.0.0.1")
+            .await
+    };
+
+    // An empty page with another one behind it is no end, and an asset may tell nothing.
+    wiz.answers(&page(&[], Some("a")));
+    wiz.answers(&page(
+        &[
+            machine("x"),
+            json!({"vulnerableAsset": null}),
+            json!({"vulnerableAsset": {}}),
+        ],
+        Some("b"),
+    ));
+    wiz.answers(&page(
+        &[json!({"vulnerableAsset": {"address": "10.0.0.1"}})],
+        Some("c"),
+    ));
+    let sight = look().await.unwrap();
+    assert_eq!((sight.findings, sight.address), (4, true));
+    let expected = json!({
+        "first": 100, "after": "b",
+        "filterBy": {"assetType": ["VIRTUAL_MACHINE", "NETWORK_ADDRESS"], "status": ["OPEN", "IN_PROGRESS"]},
+    });
+    assert_eq!(wiz.variables()[2], expected);
+
+    // Nor is it looked for for ever.
+    for cursor in ["a", "b", "c", "d", "e"] {
+        wiz.answers(&page(&[machine("x")], Some(cursor)));
+    }
+    let sight = look().await.unwrap();
+    assert_eq!((sight.findings, sight.address), (5, false));
+}
+
+#[tokio::test]
+async fn a_refused_rerun_of_nothing_tells_of_the_permission_and_of_those_that_are_there() {
+    let wiz = FakeWiz::start().await;
+    let client = wiz.client();
+    let unknown = json!({"errors": [{"message": "no such", "extensions": {"code": "NOT_FOUND"}}]});
+    wiz.answers_with(404, &unknown);
+    client.try_rerun_of_nothing().await.unwrap();
+    let denied = json!({"errors": [{"extensions": {
+        "code": "UNAUTHORIZED", "requiredScopes": ["update:reports"], "effectiveScopes": ["read:reports"],
+    }}]});
+    wiz.answers_with(403, &denied);
+    let error = client.try_rerun_of_nothing().await.unwrap_err();
+    assert_eq!(error.failure().kind, FailureKind::Permission);
+    assert_eq!(error.effective_scopes(), ["read:reports"]);
+    let ids = wiz
+        .variables()
+        .iter()
+        .map(|variables| variables["input"]["id"].to_string())
+        .collect::<Vec<_>>();
+    assert_ne!(ids[0], ids[1], "a new id each time");
 }
 
 /// A listener of waits, and whether each thing it heard was the beginning of one.

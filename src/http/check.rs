@@ -1,0 +1,31 @@
+//! `/integrations/context/{id}/check`: whether an integration's connection would carry a run.
+
+use axum::extract::State;
+
+use super::envelope::{Answer, Envelope};
+use super::extract::{Id, Query};
+use super::problem::{Problem, ProblemBody};
+use super::state::AppState;
+use crate::domain::{ConnectionCheck, IntegrationId};
+
+/// Tests the connection of an integration step by step: the sign-in at Wiz, what the service account may do and see, and
+/// the sign-in at Fusion. Nothing is changed anywhere. Each step takes at most 20 seconds, the whole call at most 40.
+#[utoipa::path(
+    post, path = "/integrations/context/{id}/check", operation_id = "check_integration", tag = "integrations",
+    params(("id" = IntegrationId, Path, description = "The integration")),
+    responses(
+        (status = 200, description = "What each step came to; `ok` is false when one failed", body = Envelope<ConnectionCheck>),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn check(
+    State(app): State<AppState>,
+    Id(id): Id<IntegrationId>,
+    query: Query,
+) -> Result<Answer<Envelope<ConnectionCheck>>, Problem> {
+    query.done()?;
+    Ok(Answer::one(app.checker.check(id, &app.ending).await?))
+}

@@ -1,0 +1,386 @@
+//! Plays a history.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::checks::{self, Broken, Pair};
+use crate::history::{Edit, History, How, Step};
+use crate::reports::text;
+use crate::rows;
+use crate::watch::Watch;
+use crate::world::{Crashed, World};
+
+const INTEGRATIONS: &str = "/integrations/context";
+
+/// Places for integrations.
+const PLACES: usize = 3;
+
+/// The account of Wiz that an integration points to at first, by place: the third shares the first one's.
+const WIZ_OF_PLACE: [usize; PLACES] = [0, 1, 0];
+
+/// Names by place, and those that they may change to.
+const NAMES: [[&str; 2]; PLACES] = [["one", "uno"], ["two", "due"], ["three", "tre"]];
+
+/// A run that has not ended by then never will: the longest pauses of eight attempts, each as long as it may be.
+const LONGEST_RUN: Duration = Duration::from_hours(72);
+
+/// How soon a cancelled run has ended.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the service may take until it crashes at a poll that does not come.
+const CRASH_PATIENCE: Duration = Duration::from_mins(10);
+
+/// The rows of a final report that would list nothing.
+const FEW_ROWS: u16 = 0b1001;
+
+/// What came of a history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Played {
+    /// The property that it broke, and after how many steps.
+    pub(crate) failure: Option<(Broken, usize)>,
+    pub(crate) steps: u64,
+    pub(crate) runs: u64,
+    pub(crate) leaps: u64,
+    pub(crate) crash_points: Vec<String>,
+}
+
+/// An integration that exists.
+#[derive(Clone, Debug)]
+struct Integration {
+    id: String,
+    wiz: usize,
+    auto_update: bool,
+}
+
+struct Play {
+    world: World,
+    places: [Option<Integration>; PLACES],
+    /// What the reports of the Wiz accounts list.
+    rows: [u16; 2],
+    /// How many integrations ever pointed to each account of Wiz.
+    pointed: [BTreeSet<String>; 2],
+    /// Pairs whose labels stayed when the last integration that wanted them was deleted.
+    given_up: BTreeSet<Pair>,
+}
+
+/// Plays a history to its end, or to the first property that it breaks. With `shows` it tells what happens.
+pub(crate) fn play(history: &History, shows: bool) -> Played {
+    fastrand::seed(history.seed);
+    let (watch, _watching) = Watch::begin(shows);
+    let mut play = Play::new(World::new(watch));
+    let mut played = Played::default();
+    for (at, step) in history.steps.iter().enumerate() {
+        play.world
+            .watch
+            .say(|| format!("{} {step:?}", play.world.clock.now()));
+        played.steps += 1;
+        if let Err(broken) = play.step(step).and_then(|()| play.check()) {
+            played.failure = Some((broken, at + 1));
+            break;
+        }
+    }
+    if played.failure.is_none() {
+        play.world
+            .watch
+            .say(|| format!("{} the end", play.world.clock.now()));
+        played.failure = play.end().err().map(|broken| (broken, history.steps.len()));
+    }
+    played.runs = play.world.watch.runs_ended();
+    played.leaps = play.world.leaps;
+    played.crash_points = std::mem::take(&mut play.world.crash_points);
+    played
+}
+
+impl Play {
+    fn new(world: World) -> Self {
+        for ((ip, context), labels) in checks::foreign() {
+            let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+            world.fusion().plant_label(ip, &context, &labels);
+        }
+        let mut play = Self {
+            world,
+            places: [const { None }; PLACES],
+            rows: [0; 2],
+            pointed: Default::default(),
+            given_up: BTreeSet::new(),
+        };
+        play.report(0, 0);
+        play.report(1, 0);
+        play
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Broken> {
+        match step {
+            Step::Pass { seconds } => survives(self.world.pass(Duration::from_secs(*seconds))),
+            Step::Report { wiz, rows } => self.report(*wiz, *rows),
+            Step::LoseReports { wiz } => self.world.simulators[*wiz].delete_reports(),
+            Step::Fault { wiz, fault } => self.world.simulators[*wiz].inject(fault.clone()),
+            Step::ClearFaults => self.clear_faults(),
+            Step::Start { place, how } => drop(self.start(*place, *how)),
+            Step::Run { place, how } => self.run(*place, *how)?,
+            Step::Cancel { place } => self.cancel(*place)?,
+            Step::Create { place } => self.create(*place),
+            Step::Delete { place } => self.delete(*place),
+            Step::Edit { place, edit } => self.edit(*place, *edit),
+            Step::Restart => self.world.restart(),
+            Step::Crash => self.world.crash(),
+            Step::CrashAtPoll { polls } => {
+                self.world.watch.crash_after(*polls);
+                // When it does not come so far it crashes all the same.
+                drop(self.world.pass(CRASH_PATIENCE));
+                self.world.crash();
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds at any time at which nothing is going on.
+    fn check(&mut self) -> Result<(), Broken> {
+        survives(self.world.quiet());
+        for row in self.world.ledger() {
+            self.given_up.remove(&row.pair());
+        }
+        checks::foreign_labels_are_untouched(&self.world)?;
+        checks::nobody_did_what_he_must_not(&self.world)?;
+        checks::the_ledger_knows_what_fusion_holds(&mut self.world, &self.given_up)?;
+        checks::no_error_is_logged(&self.world)
+    }
+
+    /// The faults stop, and each integration runs once more.
+    fn end(&mut self) -> Result<(), Broken> {
+        self.clear_faults();
+        if self.places.iter().all(Option::is_none) {
+            self.create(0);
+        }
+        for wiz in [0, 1] {
+            if rows::wanted(&[self.rows[wiz]]).is_empty() {
+                self.report(wiz, FEW_ROWS);
+            }
+        }
+        for place in 0..PLACES {
+            self.edit(place, Edit::AutoUpdate(false));
+            self.edit(place, Edit::Secret { right: true });
+            self.let_end(place)?;
+        }
+        for place in 0..PLACES {
+            let Some(run) = self.start(place, How::Real) else {
+                continue;
+            };
+            let mut run = self.end_of(&run)?;
+            if run["state"] == "held" {
+                let (status, answer) =
+                    self.world
+                        .call(Method::POST, &format!("/runs/{}/approve", text(&run["id"])), None);
+                assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+                run = self.end_of(&text(&answer["run"]["id"]))?;
+            }
+            if run["state"] != "succeeded" {
+                return Err(Broken::new("the_last_run_succeeds", format!("{run:#}")));
+            }
+            self.check()?;
+        }
+        let newest_first = self
+            .places
+            .iter()
+            .rev()
+            .flatten()
+            .map(|integration| self.rows[integration.wiz]);
+        let wanted = rows::wanted(&newest_first.collect::<Vec<_>>());
+        checks::fusion_holds_what_the_reports_say(&self.world, &wanted, &self.given_up)?;
+        checks::nothing_is_in_doubt(&mut self.world)?;
+        let pointed = self.pointed.each_ref().map(BTreeSet::len);
+        checks::there_is_one_report_per_integration(&self.world, &pointed)
+    }
+
+    fn clear_faults(&self) {
+        for simulator in &self.world.simulators {
+            simulator.clear_faults();
+        }
+    }
+
+    fn report(&mut self, wiz: usize, rows: u16) {
+        self.rows[wiz] = rows;
+        self.world.simulators[wiz].serve_csv(rows::report(rows));
+    }
+
+    /// Asks for a run; gives its id.
+    fn start(&self, place: usize, how: How) -> Option<String> {
+        let id = &self.places[place].as_ref()?.id;
+        let real = |query: &str| self.ask_for_run(Method::PUT, id, query);
+        match how {
+            How::Real => real(""),
+            How::Full => real("?full=true"),
+            How::Dry => self.ask_for_run(Method::GET, id, "?fresh=true"),
+            How::Joined => self
+                .ask_for_run(Method::GET, id, "?fresh=true")
+                .and_then(|_| real("")),
+        }
+    }
+
+    fn ask_for_run(&self, method: Method, id: &str, query: &str) -> Option<String> {
+        let path = format!("{INTEGRATIONS}/{id}/run{query}");
+        let (status, answer) = self.world.call(method, &path, None);
+        // One that was told to end cannot be joined.
+        assert!(matches!(status.as_u16(), 202 | 409), "{status} {answer}");
+        (status == StatusCode::ACCEPTED).then(|| text(&answer["run"]["id"]))
+    }
+
+    fn run(&mut self, place: usize, how: How) -> Result<(), Broken> {
+        let active =
+            |integration: &Integration| integration.auto_update || self.active_run(&integration.id).is_some();
+        let alone = !self.places.iter().flatten().any(active);
+        let counts = |world: &World| (world.fusion().labels_put(), world.fusion().labels_deleted());
+        let before = counts(&self.world);
+        let Some(run) = self.start(place, how) else {
+            return Ok(());
+        };
+        self.end_of(&run)?;
+        let after = counts(&self.world);
+        if alone && how == How::Dry && before != after {
+            let detail = format!("{before:?} records put and deleted before it, {after:?} after it");
+            return Err(Broken::new("a_dry_run_sends_nothing", detail));
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, place: usize) -> Result<(), Broken> {
+        let Some(integration) = self.places[place].clone() else {
+            return Ok(());
+        };
+        let Some(run) = self.active_run(&integration.id) else {
+            return Ok(());
+        };
+        let (status, answer) = self
+            .world
+            .call(Method::POST, &format!("/runs/{run}/cancel"), None);
+        assert!(matches!(status.as_u16(), 202 | 409), "{status} {answer}");
+        survives(self.world.pass(CANCELLED_WITHIN));
+        let run = self.record(&run);
+        if run["finished_at"].is_null() {
+            return Err(Broken::new("a_cancelled_run_ends_within_5_s", format!("{run:#}")));
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, place: usize) {
+        if self.places[place].is_some() {
+            return;
+        }
+        let (wiz, auto_update) = (WIZ_OF_PLACE[place], false);
+        let body = json!({
+            "name": NAMES[place][0], "type": "wiz", "enabled": auto_update, "updateinterval": 86_400,
+            "wiz": self.account(wiz, true),
+        });
+        let (status, answer) = self.world.call(Method::POST, INTEGRATIONS, Some(body));
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let id = text(&answer["data"][0]["id"]);
+        self.pointed[wiz].insert(id.clone());
+        self.places[place] = Some(Integration { id, wiz, auto_update });
+    }
+
+    fn delete(&mut self, place: usize) {
+        let Some(integration) = self.places[place].take() else {
+            return;
+        };
+        let pairs = |world: &mut World| {
+            world
+                .ledger()
+                .iter()
+                .map(checks::LedgerRow::pair)
+                .collect::<BTreeSet<_>>()
+        };
+        let before = pairs(&mut self.world);
+        let path = format!("{INTEGRATIONS}/{}", integration.id);
+        let (status, answer) = self.world.call(Method::DELETE, &path, None);
+        assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+        let after = pairs(&mut self.world);
+        self.given_up.extend(before.difference(&after).cloned());
+    }
+
+    fn edit(&mut self, place: usize, edit: Edit) {
+        let Some(mut integration) = self.places[place].clone() else {
+            return;
+        };
+        let change = match edit {
+            Edit::AutoUpdate(on) => {
+                integration.auto_update = on;
+                json!({"enabled": on})
+            }
+            Edit::Rename(other) => json!({"name": NAMES[place][usize::from(other)]}),
+            Edit::Secret { right } => json!({"wiz": self.account(integration.wiz, right)}),
+            Edit::MoveTo { wiz } => {
+                integration.wiz = wiz;
+                self.pointed[wiz].insert(integration.id.clone());
+                json!({"wiz": self.account(wiz, true)})
+            }
+        };
+        let path = format!("{INTEGRATIONS}/{}", integration.id);
+        let (status, answer) = self.world.call(Method::PATCH, &path, Some(change));
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        self.places[place] = Some(integration);
+    }
+
+    /// The settings of an account of Wiz, with a secret that is right or not.
+    fn account(&self, wiz: usize, right: bool) -> Value {
+        let wiz = &self.world.simulators[wiz];
+        json!({
+            "apiendpoint": wiz.api_endpoint(), "tokenurl": wiz.token_url(), "clientid": wiz.client_id(),
+            "clientsecret": if right { wiz.client_secret() } else { "wrong" },
+        })
+    }
+
+    fn record(&self, run: &str) -> Value {
+        let (status, answer) = self.world.call(Method::GET, &format!("/runs/{run}"), None);
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["data"].clone()
+    }
+
+    fn active_run(&self, integration: &str) -> Option<String> {
+        let (status, answer) =
+            self.world
+                .call(Method::GET, &format!("{INTEGRATIONS}/{integration}/status"), None);
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["data"]["active_run"]["id"].as_str().map(str::to_owned)
+    }
+
+    fn let_end(&mut self, place: usize) -> Result<(), Broken> {
+        let Some(integration) = self.places[place].clone() else {
+            return Ok(());
+        };
+        while let Some(run) = self.active_run(&integration.id) {
+            self.end_of(&run)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass until a run has ended; gives its record.
+    fn end_of(&mut self, run: &str) -> Result<Value, Broken> {
+        /// The record is read again after so many leaps without a sign that a run ended.
+        const LEAPS: u32 = 50;
+        let last = self.world.clock.now() + LONGEST_RUN;
+        loop {
+            let record = self.record(run);
+            if !record["finished_at"].is_null() {
+                return Ok(record);
+            }
+            let ended = self.world.watch.runs_ended();
+            for _ in 0..LEAPS {
+                if survives(self.world.leap(last)) {
+                    return Err(Broken::new("every_run_ends", format!("{record:#}")));
+                }
+                if self.world.watch.runs_ended() > ended {
+                    survives(self.world.quiet());
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Only the step that lets the service crash lets it crash.
+fn survives<T>(done: Result<T, Crashed>) -> T {
+    done.expect("nobody asked for a crash")
+}

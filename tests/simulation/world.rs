@@ -1,0 +1,410 @@
+//! The world of a history: the neighbours, the service while it runs, and the time of both.
+//!
+//! Each of the two has a runtime of its own on the same thread, and they take turns. That is enough to know when nothing
+//! can happen any more: both have nothing to do, nobody uses a connection to the database, and several turns brought
+//! nothing new. Then the clock leaps to the time at which the first sleeper wakes.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Method, Request, StatusCode, header};
+use futures_util::task::AtomicWaker;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+use wiz_context::clock::Clock;
+use wiz_context::config::Config;
+use wiz_context::domain::{AllowedHosts, ApiKey, Timestamp};
+use wiz_context::fusion::FusionAccount;
+use wiz_context::outgoing::{Outgoing, OutgoingSettings};
+use wiz_context::shutdown::Shutdown;
+use wiz_context::simulator::{Simulator, SimulatorSettings};
+use wiz_context::startup;
+use wiz_context::store::{Keyring, Store};
+
+use crate::checks::LedgerRow;
+use crate::watch::Watch;
+
+/// Turns without anything new until it counts as quiet. An answer over the loopback takes two; the last ones wait for
+/// threads that read files and parse.
+const QUIET_TURNS: u32 = 5;
+
+/// The wait in each of the later turns. A leap too early does no harm: something merely took its time.
+const TURN: Duration = Duration::from_micros(20);
+
+/// So many leaps of a long time lead from one sleeper's end to the next; the others are as long as a nap.
+const AWAKE_LEAPS: u32 = 100;
+const NAP: Duration = Duration::from_mins(10);
+
+/// How long a runtime waits for its database before it is looked at again.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// After each poll of a task it is looked whether the service is to crash there.
+const EACH_POLL: u32 = 1;
+const ANY_POLLS: u32 = 61;
+
+/// Requests per second that nobody has to wait for: the limit has tests of its own, and takes a leap for each request.
+const MANY_REQUESTS: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
+
+/// A runtime that tells when it has nothing to do.
+pub(crate) struct Turns {
+    runtime: Runtime,
+    parking: Arc<Parking>,
+}
+
+#[derive(Default)]
+struct Parking {
+    parked: AtomicU64,
+    waker: AtomicWaker,
+    /// The database that its tasks use.
+    store: Mutex<Option<Store>>,
+}
+
+impl Turns {
+    fn new(polls_until_look: u32) -> Self {
+        let parking = Arc::new(Parking::default());
+        let told = Arc::clone(&parking);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .event_interval(polls_until_look)
+            .on_thread_park(move || {
+                if told.store.lock().unwrap().as_ref().is_none_or(Store::is_idle) {
+                    told.parked.fetch_add(1, Ordering::SeqCst);
+                    told.waker.wake();
+                }
+            })
+            .build()
+            .unwrap();
+        Self { runtime, parking }
+    }
+
+    /// Lets all tasks go as far as they can by themselves, or until the watch says that the service crashes.
+    fn take(&self, watch: &Watch) {
+        let before = self.parking.parked.load(Ordering::SeqCst);
+        let done = std::future::poll_fn(|context| {
+            self.parking.waker.register(context.waker());
+            // Twice: the sockets are looked at in between.
+            let parked = self.parking.parked.load(Ordering::SeqCst) - before;
+            if watch.crashes() || parked >= 2 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        self.runtime
+            .block_on(async { drop(tokio::time::timeout(LOOK, done).await) });
+        // It would keep the runtime, which keeps it.
+        drop(self.parking.waker.take());
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}
+
+/// The service while it runs.
+struct Live {
+    turns: Turns,
+    service: startup::Service,
+    shutdown: Shutdown,
+}
+
+/// The world of a history.
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) watch: Arc<Watch>,
+    /// Two accounts of Wiz; the account of Fusion is the first one's.
+    pub(crate) simulators: [Simulator; 2],
+    pub(crate) crash_points: Vec<String>,
+    pub(crate) leaps: u64,
+    live: Option<Live>,
+    neighbours: Turns,
+    _neighbours_tasks: Shutdown,
+    ledger: SqliteConnection,
+    config: Config,
+    clients: Outgoing,
+    folder: TempDir,
+}
+
+/// The service crashed, as it was to.
+#[derive(Debug)]
+pub(crate) struct Crashed;
+
+/// So many histories share HTTP clients, which take long to make and keep a little of each service that is gone.
+const SHARED_BY: u32 = 20;
+
+/// HTTP clients for a history. Connections of a service that is gone are not taken up again.
+fn clients() -> Outgoing {
+    thread_local! {
+        static CLIENTS: RefCell<Option<(u32, Outgoing)>> = const { RefCell::new(None) };
+    }
+    CLIENTS.with_borrow_mut(|shared| {
+        let (times, clients) = shared
+            .take()
+            .filter(|(times, _)| *times < SHARED_BY)
+            .unwrap_or_else(|| {
+                let clock = Clock::standing(Timestamp::default());
+                (0, Outgoing::new(OutgoingSettings::default(), clock).unwrap())
+            });
+        shared.insert((times + 1, clients)).1.clone()
+    })
+}
+
+const KEY: &str = "planted-api-key";
+
+impl World {
+    /// A world in which the service runs.
+    pub(crate) fn new(watch: Arc<Watch>) -> Self {
+        let clock = Clock::standing(Timestamp::from_millis(1_795_493_090_000));
+        let (neighbours, tasks) = (Turns::new(ANY_POLLS), Shutdown::new());
+        let simulators = [0, 1].map(|_| {
+            let settings = SimulatorSettings {
+                wiz_requests_per_second: MANY_REQUESTS.get(),
+                ..SimulatorSettings::default()
+            };
+            let start = Simulator::start(settings, clock.clone(), &tasks);
+            neighbours.block_on(start).unwrap()
+        });
+        let folder = folder();
+        let hosts = simulators.each_ref().map(Simulator::allow_hosts).join(",");
+        let allowed_hosts: AllowedHosts = hosts.parse().unwrap();
+        let database = format!("sqlite://{}", folder.path().join("test.db").display());
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database: database.parse().unwrap(),
+            encryption_keys: Some(Arc::new(Keyring::read(&Keyring::generate()).unwrap())),
+            admin_key: Some(ApiKey::new(KEY)),
+            fusion: Some(FusionAccount::read(&simulators[0].netosecret(), &allowed_hosts).unwrap()),
+            allowed_hosts,
+            installation: Some("test".parse().unwrap()),
+            wiz_requests_per_second: MANY_REQUESTS,
+            docs: false,
+            ..Config::default()
+        };
+        std::fs::write(folder.path().join("test.db"), &*EMPTY_DATABASE).unwrap();
+        let clients = clients();
+        let live = Some(start(&config, &clock, &clients));
+        let ledger = neighbours.block_on(SqliteConnection::connect(&database)).unwrap();
+        Self {
+            clock,
+            watch,
+            simulators,
+            crash_points: Vec::new(),
+            leaps: 0,
+            live,
+            neighbours,
+            _neighbours_tasks: tasks,
+            ledger,
+            config,
+            clients,
+            folder,
+        }
+    }
+
+    /// Fusion.
+    pub(crate) fn fusion(&self) -> &Simulator {
+        &self.simulators[0]
+    }
+
+    /// A call of the API; all that happens meanwhile happens at the same time.
+    pub(crate) fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let live = self.live.as_ref().unwrap();
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(client))
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())));
+        live.turns.block_on(async {
+            let answer = live
+                .service
+                .router()
+                .clone()
+                .oneshot(request.unwrap())
+                .await
+                .unwrap();
+            let status = answer.status();
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        })
+    }
+
+    /// Waits until nothing can happen any more at this time.
+    pub(crate) fn quiet(&self) -> Result<(), Crashed> {
+        let signs = || (self.clock.times_asked(), self.watch.polls());
+        let (mut quiet_turns, mut seen) = (0, signs());
+        while quiet_turns < QUIET_TURNS {
+            if let Some(live) = &self.live {
+                live.turns.take(&self.watch);
+                if self.watch.crashes() {
+                    return Err(Crashed);
+                }
+            }
+            self.neighbours.take(&self.watch);
+            let now = signs();
+            quiet_turns = if now == seen { quiet_turns + 1 } else { 0 };
+            seen = now;
+            if quiet_turns > 2 {
+                pause();
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaps to the time at which the next sleeper wakes, but not past `until`; whether that has come.
+    pub(crate) fn leap(&mut self, until: Timestamp) -> Result<bool, Crashed> {
+        self.quiet()?;
+        let next = self.clock.next_waking().filter(|next| *next < until);
+        self.clock.move_to(next.unwrap_or(until));
+        self.leaps += 1;
+        if next.is_none() {
+            self.quiet()?;
+        }
+        Ok(next.is_none())
+    }
+
+    /// Lets time pass. Of a long time most passes as on a machine that is asleep: whoever was to wake in it wakes late.
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Crashed> {
+        let until = self.clock.now() + time;
+        for _ in 0..AWAKE_LEAPS {
+            if self.leap(until)? {
+                return Ok(());
+            }
+        }
+        while self.clock.now() < until {
+            self.clock.move_to(until.min(self.clock.now() + NAP));
+            self.quiet()?;
+            self.leaps += 1;
+        }
+        Ok(())
+    }
+
+    /// Ends the service where it stands, and starts the next one on what it left behind.
+    pub(crate) fn crash(&mut self) {
+        self.crash_points.push(self.watch.point());
+        self.kill();
+        self.watch.survive();
+        self.start();
+    }
+
+    fn kill(&mut self) {
+        let Some(Live { turns, service, .. }) = self.live.take() else {
+            return;
+        };
+        // Whoever leaves a waker behind keeps the runtime's settings, and with them this.
+        drop(turns.parking.store.lock().unwrap().take());
+        self.watch.look_away(|| {
+            turns.runtime.shutdown_background();
+            drop(service);
+        });
+    }
+
+    /// Stops the service as it should stop, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.live.as_ref().unwrap().shutdown.begin();
+        self.pass(Duration::from_secs(6)).unwrap();
+        let Live { turns, service, .. } = self.live.take().unwrap();
+        drop(turns.parking.store.lock().unwrap().take());
+        assert!(
+            turns.block_on(service.stop(Duration::from_secs(5))),
+            "stopped in time"
+        );
+        turns.runtime.shutdown_background();
+        self.start();
+    }
+
+    fn start(&mut self) {
+        self.wait_for_threads();
+        self.live = Some(start(&self.config, &self.clock, &self.clients));
+    }
+
+    /// A crash of the process would end the database's threads with it. These end soon: once each has closed the log.
+    fn wait_for_threads(&self) {
+        let database = self.folder.path().join("test.db-wal");
+        let opened = || {
+            let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+            files
+                .filter(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == database))
+                .count()
+        };
+        // One is the watcher's own.
+        for _ in 0..10_000 {
+            if opened() <= 1 {
+                return;
+            }
+            pause();
+        }
+        panic!("the database of a service that ended is still open");
+    }
+
+    /// The ledger, in whatever state it is: of each pair what was acknowledged, and what was sent since.
+    pub(crate) fn ledger(&mut self) -> Vec<LedgerRow> {
+        let rows = sqlx::query_as("SELECT ip, context, acknowledged, sent FROM ledger ORDER BY ip, context");
+        let rows: Vec<(Vec<u8>, String, Option<String>, Option<String>)> = self
+            .neighbours
+            .block_on(rows.fetch_all(&mut self.ledger))
+            .unwrap();
+        let row = |(ip, context, acknowledged, sent)| LedgerRow {
+            ip,
+            context,
+            acknowledged,
+            sent,
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+/// A database without anything in it: making its tables takes longer than a run.
+static EMPTY_DATABASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = folder();
+    let path = folder.path().join("test.db");
+    let url = format!("sqlite://{}", path.display());
+    let keyring = Keyring::read(&Keyring::generate()).unwrap();
+    Turns::new(ANY_POLLS).block_on(async { Store::open(&url, keyring).await.unwrap().close().await });
+    std::fs::read(path).unwrap()
+});
+
+/// A folder in memory where the system has one: nothing here is to outlive the machine.
+fn folder() -> TempDir {
+    match Path::new("/dev/shm") {
+        memory if memory.is_dir() => tempfile::tempdir_in(memory).unwrap(),
+        _ => tempfile::tempdir().unwrap(),
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn start(config: &Config, clock: &Clock, clients: &Outgoing) -> Live {
+    let (turns, shutdown) = (Turns::new(EACH_POLL), Shutdown::new());
+    let starting = startup::start_with(config.clone(), clock.clone(), &shutdown, Some(clients));
+    let service = turns.block_on(starting).unwrap();
+    *turns.parking.store.lock().unwrap() = Some(service.store().clone());
+    Live {
+        turns,
+        service,
+        shutdown,
+    }
+}
+
+/// Lets the other threads work.
+fn pause() {
+    #[expect(clippy::disallowed_methods, reason = "the threads waited for know no clock")]
+    std::thread::sleep(TURN);
+}
