@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::domain::Timestamp;
+
+/// When the system's clock was first asked how much time has passed.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Tells the time and sleeps. Cheap to clone; clones share one time.
 #[derive(Clone)]
@@ -139,6 +142,19 @@ impl Clock {
             Source::Standing(time) => {
                 time.asked.fetch_add(1, Ordering::SeqCst);
                 Timestamp::from_millis(time.now_ms.load(Ordering::SeqCst))
+            }
+        }
+    }
+
+    /// The time that passed since a moment that stays the same while the process lives. Whoever waits goes by this: it passes
+    /// on when the clock is set back.
+    pub fn passed(&self) -> Duration {
+        match &self.0 {
+            Source::System => BEGINNING.elapsed(),
+            Source::Test(time) => Duration::from_millis(time.passed_ms().unsigned_abs()),
+            Source::Standing(time) => {
+                time.asked.fetch_add(1, Ordering::SeqCst);
+                Duration::from_millis(time.now_ms.load(Ordering::SeqCst).unsigned_abs())
             }
         }
     }

@@ -20,7 +20,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody};
 use super::state::AppState;
-use crate::domain::{RunId, RunRecord, Timestamp};
+use crate::domain::{RunId, RunRecord};
 use crate::store::StoreError;
 
 /// How long a stream is silent at most. Proxies cut connections that are silent for half a minute or more.
@@ -68,7 +68,7 @@ pub(super) async fn follow(
     let moved = app.desk.moved_runs();
     let present = app.store.run(id).await?;
     let listener = Listener {
-        next_beat: app.clock.now() + HEARTBEAT,
+        next_beat: app.clock.passed() + HEARTBEAT,
         app,
         id,
         moved,
@@ -98,7 +98,8 @@ struct Listener {
     /// A record that is yet to be told.
     present: Option<RunRecord>,
     last_id: u64,
-    next_beat: Timestamp,
+    /// As the clock counts the time that passed.
+    next_beat: Duration,
 }
 
 /// What woke a listener.
@@ -142,7 +143,8 @@ impl Listener {
     }
 
     async fn woken(&mut self) -> Woken {
-        let beat = self.app.clock.sleep_until(self.next_beat);
+        let left = self.next_beat.saturating_sub(self.app.clock.passed());
+        let beat = self.app.clock.sleep(left);
         tokio::pin!(beat);
         loop {
             tokio::select! {
@@ -159,7 +161,7 @@ impl Listener {
 
     fn beat(&mut self) -> Bytes {
         self.present = None;
-        self.next_beat = self.app.clock.now() + HEARTBEAT;
+        self.next_beat = self.app.clock.passed() + HEARTBEAT;
         HEARTBEAT_COMMENT
     }
 
@@ -180,7 +182,7 @@ impl Listener {
         let data = serde_json::to_string(&record).expect("plain data has a JSON form");
         let event = format!("{retry}id: {}\nevent: {name}\ndata: {data}\n\n", self.last_id);
         self.told = Some(record);
-        self.next_beat = self.app.clock.now() + HEARTBEAT;
+        self.next_beat = self.app.clock.passed() + HEARTBEAT;
         Some(event.into())
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct RateLimiter {
     state: Mutex<State>,
 }
 
-/// Times in microseconds since 1970.
+/// Times in microseconds, of those that [`Clock::passed`] counts.
 #[derive(Debug)]
 struct State {
     /// When the next request may go.
@@ -40,13 +40,13 @@ impl RateLimiter {
 
     /// Waits for the caller's turn. Who stops waiting leaves its turn unused.
     pub(crate) async fn turn(&self) {
-        let mine_us = {
-            let mut state = self.lock();
-            let mine_us = self.now_us().max(state.next);
+        let left = {
+            let (mut state, now_us) = (self.lock(), self.now_us());
+            let mine_us = now_us.max(state.next);
             state.next = mine_us.saturating_add(self.interval_us);
-            mine_us
+            at_least(mine_us - now_us)
         };
-        self.clock.sleep_until(not_before(mine_us)).await;
+        self.clock.sleep(left).await;
     }
 
     /// Lets nobody have a turn for a while: the neighbour asked for it.
@@ -61,12 +61,14 @@ impl RateLimiter {
 
     /// Until when nobody has a turn, since the neighbour asked for it; `None` when it did not, or that is over.
     pub(crate) fn paused_until(&self) -> Option<Timestamp> {
-        let until_us = self.lock().paused_until;
-        (until_us > self.now_us()).then(|| not_before(until_us))
+        let left_us = self.lock().paused_until.saturating_sub(self.now_us());
+        (left_us > 0).then(|| self.clock.now() + at_least(left_us))
     }
 
     fn now_us(&self) -> i64 {
-        self.clock.now().as_millis().saturating_mul(1000)
+        // In whole milliseconds, as sleeps are.
+        let passed_ms = i64::try_from(self.clock.passed().as_millis()).unwrap_or(i64::MAX);
+        passed_ms.saturating_mul(1000)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,8 +77,8 @@ impl RateLimiter {
 }
 
 /// Rounded up: a request a fraction of a millisecond early would be one too many.
-fn not_before(us: i64) -> Timestamp {
-    Timestamp::from_millis(us.saturating_add(999) / 1000)
+fn at_least(us: i64) -> Duration {
+    Duration::from_millis(us.saturating_add(999).unsigned_abs() / 1000)
 }
 
 #[cfg(test)]
@@ -106,6 +108,18 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         third.await;
         assert!(clock.now().since(before) >= Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_lets_nobody_wait() {
+        let (clock, limiter) = limiter();
+        limiter.turn().await;
+        clock.set_back(Duration::from_mins(15));
+        let second = limiter.turn();
+        tokio::pin!(second);
+        assert!(poll!(second.as_mut()).is_pending());
+        clock.advance(Duration::from_secs(1));
+        second.await;
     }
 
     #[tokio::test]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::Timestamp;
 
 /// The time between two notes of progress: often enough for a person who watches, rare enough for the database.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -17,14 +16,15 @@ const LONGEST_LEFT: Duration = Duration::from_hours(30 * 24);
 /// The pace of a step.
 pub(super) struct Pace {
     clock: Clock,
-    began: Timestamp,
-    next: Timestamp,
+    /// As [`Clock::passed`] counts.
+    began: Duration,
+    next: Duration,
 }
 
 impl Pace {
     /// A step that begins now.
     pub(super) fn new(clock: Clock) -> Self {
-        let began = clock.now();
+        let began = clock.passed();
         Self {
             clock,
             began,
@@ -34,7 +34,7 @@ impl Pace {
 
     /// Whether progress is to be noted again.
     pub(super) fn is_due(&mut self) -> bool {
-        let now = self.clock.now();
+        let now = self.clock.passed();
         let due = now >= self.next;
         if due {
             self.next = now + INTERVAL;
@@ -60,7 +60,7 @@ impl Pace {
     }
 
     fn watched_ms(&self) -> Option<u128> {
-        let watched = self.clock.now().since(self.began);
+        let watched = self.clock.passed().saturating_sub(self.began);
         (watched >= LEAST_WATCHED).then_some(watched.as_millis())
     }
 }
@@ -76,6 +76,7 @@ pub(super) fn percent(part: u64, whole: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
 
     #[test]
     fn the_rest_takes_as_long_as_the_part_before_it_did() {

@@ -84,7 +84,7 @@ async fn next_run(workers: &Workers, stopping: &CancellationToken) -> Result<Opt
         tokio::select! {
             () = stopping.cancelled() => {}
             () = workers.desk.queue_changed() => {}
-            () = workers.clock.sleep_until(until) => {}
+            () = workers.clock.sleep(until.since(now)) => {}
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn keep_schedule(workers: Workers, stopping: CancellationToken)
         tokio::select! {
             () = stopping.cancelled() => {}
             () = workers.desk.until_schedule_changed() => {}
-            () = workers.clock.sleep_until(next) => {}
+            () = workers.clock.sleep(next.since(now)) => {}
         }
     }
 }
