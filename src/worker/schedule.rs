@@ -11,12 +11,15 @@ const SPREAD_S: u128 = 15 * 60;
 /// When the schedule starts the next run of an integration, by what is known now; never in the past. `None` while auto
 /// update is off, and while the integration's labels are being removed.
 ///
-/// A run that fetches a report for real counts from its start, also before it has begun: it then begins now at the earliest.
+/// A run that fetches a report for real counts from its start; before it has begun, from when it was asked for, which is the
+/// earliest that it can become.
 /// Any other run under way moves nothing; what comes due meanwhile starts when it ends.
 pub fn next_run_at(overview: &IntegrationOverview, now: Timestamp) -> Option<Timestamp> {
     let last_started_at = match &overview.active_run {
         Some(run) if run.trigger == Trigger::Removal => return None,
-        Some(run) if run.trigger.fetches_report() && !run.dry_run => Some(run.started_at.unwrap_or(now)),
+        Some(run) if run.trigger.fetches_report() && !run.dry_run => {
+            Some(run.started_at.unwrap_or(run.queued_at))
+        }
         _ => overview.last_started_at,
     };
     due_at(&overview.integration, last_started_at, now).map(|due| due.max(now))
