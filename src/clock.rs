@@ -50,7 +50,10 @@ impl StandingTime {
 
     /// Moves on to a time, never back, and wakes whose time has come.
     fn move_to(&self, at: Timestamp) {
-        let now_ms = self.now_ms.fetch_max(at.as_millis(), Ordering::SeqCst).max(at.as_millis());
+        let now_ms = self
+            .now_ms
+            .fetch_max(at.as_millis(), Ordering::SeqCst)
+            .max(at.as_millis());
         let woken = {
             let mut sleepers = self.sleepers();
             let later = sleepers.split_off(&(now_ms.saturating_add(1), 0));
@@ -260,6 +263,9 @@ mod tests {
         short.await;
         clock.advance(Duration::from_secs(1));
         long.await;
-        assert_eq!((clock.now(), clock.next_waking()), (Timestamp::from_millis(2000), None));
+        assert_eq!(
+            (clock.now(), clock.next_waking()),
+            (Timestamp::from_millis(2000), None)
+        );
     }
 }

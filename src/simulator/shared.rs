@@ -95,7 +95,11 @@ impl Shared {
             fusion: FusionState::default(),
             random: fastrand::Rng::new(),
         };
-        let (credentials, schema, state) = (Credentials::default(), LazyLock::force(&SCHEMA), Mutex::new(state));
+        let (credentials, schema, state) = (
+            Credentials::default(),
+            LazyLock::force(&SCHEMA),
+            Mutex::new(state),
+        );
         Self {
             settings,
             clock,

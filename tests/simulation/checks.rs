@@ -18,7 +18,10 @@ pub(crate) struct Broken {
 
 impl Broken {
     pub(crate) fn new(property: &'static str, detail: impl Into<String>) -> Self {
-        Self { property, detail: detail.into() }
+        Self {
+            property,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -32,16 +35,20 @@ pub(crate) struct LedgerRow {
 
 impl LedgerRow {
     pub(crate) fn pair(&self) -> Pair {
-        let ip = match <[u8; 4]>::try_from(&self.ip[1..]) {
-            Ok(octets) => IpAddr::V4(Ipv4Addr::from(octets)),
-            Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&self.ip[1..]).unwrap())),
-        };
-        (ip, self.context.clone())
+        (stored_ip(&self.ip), self.context.clone())
     }
 
     fn acknowledged(&self) -> Option<Vec<String>> {
         let lines = self.acknowledged.as_ref()?;
         Some(lines.lines().map(str::to_owned).collect())
+    }
+}
+
+/// An address as it is stored: the family, and the octets.
+fn stored_ip(stored: &[u8]) -> IpAddr {
+    match <[u8; 4]>::try_from(&stored[1..]) {
+        Ok(octets) => IpAddr::V4(Ipv4Addr::from(octets)),
+        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&stored[1..]).unwrap())),
     }
 }
 
@@ -72,7 +79,11 @@ pub(crate) fn foreign_labels_are_untouched(world: &World) -> Result<(), Broken> 
 /// At any time: the neighbours saw nothing that they must not, such as a second report of a name, one pair in two bodies
 /// at once, or the deletion of a label that was never sent.
 pub(crate) fn nobody_did_what_he_must_not(world: &World) -> Result<(), Broken> {
-    let violations: Vec<_> = world.simulators.iter().flat_map(|simulator| simulator.violations()).collect();
+    let violations: Vec<_> = world
+        .simulators
+        .iter()
+        .flat_map(|simulator| simulator.violations())
+        .collect();
     match violations.first() {
         Some(violation) => Err(Broken::new("nobody_did_what_he_must_not", violation)),
         None => Ok(()),
@@ -81,20 +92,41 @@ pub(crate) fn nobody_did_what_he_must_not(world: &World) -> Result<(), Broken> {
 
 /// At any time: each label in Fusion is another's, was given up with its integration, or is in the ledger; and what the
 /// ledger does not doubt is so.
-pub(crate) fn the_ledger_knows_what_fusion_holds(world: &mut World, given_up: &BTreeSet<Pair>) -> Result<(), Broken> {
+pub(crate) fn the_ledger_knows_what_fusion_holds(
+    world: &mut World,
+    given_up: &BTreeSet<Pair>,
+) -> Result<(), Broken> {
     let broken = |detail: String| Err(Broken::new("the_ledger_knows_what_fusion_holds", detail));
     let ledger: BTreeMap<Pair, LedgerRow> = world.ledger().into_iter().map(|row| (row.pair(), row)).collect();
     let held = world.fusion().labels();
     let foreign = foreign();
     for (pair, labels) in &held {
         if !foreign.contains_key(pair) && !given_up.contains(pair) && !ledger.contains_key(pair) {
-            return broken(format!("Fusion holds {labels:?} for {pair:?}, of which the ledger knows nothing"));
+            return broken(format!(
+                "Fusion holds {labels:?} for {pair:?}, of which the ledger knows nothing"
+            ));
         }
     }
     for (pair, row) in &ledger {
         let (acknowledged, holds) = (row.acknowledged(), held.get(pair));
         if row.sent.is_none() && acknowledged.as_ref() != holds {
-            return broken(format!("{pair:?} is {acknowledged:?} by the ledger, and {holds:?} in Fusion"));
+            return broken(format!(
+                "{pair:?} is {acknowledged:?} by the ledger, and {holds:?} in Fusion"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// When an integration is deleted: each address that facts of another name keeps at least its number of findings.
+pub(crate) fn nobody_wants_what_is_given_up(
+    world: &mut World,
+    given_up: &BTreeSet<Pair>,
+) -> Result<(), Broken> {
+    for (_, ip) in world.facts_in_force() {
+        let pair = (stored_ip(&ip), "vuln_count".to_owned());
+        if given_up.contains(&pair) {
+            return Err(Broken::new("nobody_wants_what_is_given_up", format!("{pair:?}")));
         }
     }
     Ok(())
@@ -103,7 +135,10 @@ pub(crate) fn the_ledger_knows_what_fusion_holds(world: &mut World, given_up: &B
 /// At the end: nothing is in doubt.
 pub(crate) fn nothing_is_in_doubt(world: &mut World) -> Result<(), Broken> {
     match world.ledger().iter().find(|row| row.sent.is_some()) {
-        Some(row) => Err(Broken::new("nothing_is_in_doubt", format!("{:?} is {:?}", row.pair(), row.sent))),
+        Some(row) => Err(Broken::new(
+            "nothing_is_in_doubt",
+            format!("{:?} is {:?}", row.pair(), row.sent),
+        )),
         None => Ok(()),
     }
 }
@@ -118,7 +153,10 @@ pub(crate) fn fusion_holds_what_the_reports_say(
     let held = world.fusion().labels();
     for (pair, labels) in wanted {
         if held.get(pair) != Some(labels) {
-            return broken(format!("{pair:?} is {:?} and should be {labels:?}", held.get(pair)));
+            return broken(format!(
+                "{pair:?} is {:?} and should be {labels:?}",
+                held.get(pair)
+            ));
         }
     }
     let foreign = foreign();
@@ -132,7 +170,11 @@ pub(crate) fn fusion_holds_what_the_reports_say(
 /// At the end: no account of Wiz has more reports than integrations that ever pointed to it.
 pub(crate) fn there_is_one_report_per_integration(world: &World, pointed: &[usize; 2]) -> Result<(), Broken> {
     for (simulator, most) in world.simulators.iter().zip(pointed) {
-        let names: Vec<_> = simulator.reports().into_iter().map(|report| report.name).collect();
+        let names: Vec<_> = simulator
+            .reports()
+            .into_iter()
+            .map(|report| report.name)
+            .collect();
         if names.len() > *most {
             let detail = format!("{names:?} where {most} integrations were");
             return Err(Broken::new("there_is_one_report_per_integration", detail));

@@ -25,6 +25,7 @@
 mod checks;
 mod history;
 mod play;
+#[expect(dead_code, reason = "other tests make their reports with it")]
 #[path = "../common/reports.rs"]
 mod reports;
 mod rows;
@@ -47,7 +48,9 @@ const BY_CORE: usize = 2;
 
 fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
         Err(_) => default,
     }
 }

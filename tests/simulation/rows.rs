@@ -5,7 +5,14 @@ use std::collections::BTreeSet;
 use crate::reports::{Labels, labels_by};
 
 /// A row: CVE, status, asset, address, severity, score.
-type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 /// Assets that move, addresses that are shared, ratings and scores that change, findings that are resolved, names without a
 /// CVE. A report is a selection of these, by the bits of a number.
@@ -15,21 +22,45 @@ pub(crate) const ROWS: [Row; 16] = [
     ("CVE-2024-0002", "Open", "vm-2", "10.0.0.2", "Low", ""),
     ("CVE-2024-0002", "Open", "vm-2", "10.0.0.5", "Critical", "9.8"),
     ("CVE-2024-0003", "Open", "vm-3", "10.0.0.3", "Critical", "9.1"),
-    ("CVE-2024-0004", "In Progress", "vm-3", "10.0.0.3", "Medium", "5.0"),
+    (
+        "CVE-2024-0004",
+        "In Progress",
+        "vm-3",
+        "10.0.0.3",
+        "Medium",
+        "5.0",
+    ),
     ("CVE-2024-0005", "Open", "vm-3", "10.0.0.1", "High", "8.1"),
     ("CVE-2024-0005", "Open", "vm-4", "10.0.0.1", "Critical", ""),
-    ("GHSA-c9cp-9c75-9v8c", "Open", "vm-5", "2001:db8::4", "Medium", "4.0"),
+    (
+        "GHSA-c9cp-9c75-9v8c",
+        "Open",
+        "vm-5",
+        "2001:db8::4",
+        "Medium",
+        "4.0",
+    ),
     ("GHSA-c9cp-9c75-9v8c", "Open", "vm-6", "2001:db8::4", "", ""),
     ("CVE-2024-0006", "Resolved", "vm-6", "10.0.0.6", "Critical", "9.9"),
     ("CVE-2024-0007", "Open", "vm-7", "10.0.0.6", "", "3.1"),
-    ("CVE-2024-0008", "Resolved", "vm-3", "10.0.0.3", "Critical", "10.0"),
+    (
+        "CVE-2024-0008",
+        "Resolved",
+        "vm-3",
+        "10.0.0.3",
+        "Critical",
+        "10.0",
+    ),
     ("CVE-2024-0009", "Open", "vm-8", "10.0.0.7", "High", "7.0"),
     ("CVE-2024-0010", "Open", "vm-8", "10.0.0.7", "High", "7.0"),
     ("CVE-2024-0011", "Open", "vm-8", "10.0.0.3", "Low", "0"),
 ];
 
 fn selected(rows: u16) -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().enumerate().filter(move |(at, _)| rows >> at & 1 == 1).map(|(_, row)| row)
+    ROWS.iter()
+        .enumerate()
+        .filter(move |(at, _)| rows >> at & 1 == 1)
+        .map(|(_, row)| row)
 }
 
 fn csv<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<u8> {
@@ -53,7 +84,9 @@ pub(crate) fn wanted(newest_first: &[u16]) -> Labels {
     let mut known = BTreeSet::new();
     let mut all = Vec::new();
     for rows in newest_first {
-        let own: Vec<_> = selected(*rows).filter(|row| row.1 != "Resolved" && !known.contains(row.2)).collect();
+        let own: Vec<_> = selected(*rows)
+            .filter(|row| row.1 != "Resolved" && !known.contains(row.2))
+            .collect();
         known.extend(own.iter().map(|row| row.2));
         all.extend(own);
     }

@@ -38,7 +38,10 @@ fn shrink(mut history: History, mut played: Played) -> (History, Played) {
             let mut candidate = history.clone();
             candidate.steps.drain(at..(at + part).min(candidate.steps.len()));
             let failed = (0..TRIES).map(|_| play(&candidate, false)).find(|played| {
-                played.failure.as_ref().is_some_and(|(other, _)| other.property == broken.property)
+                played
+                    .failure
+                    .as_ref()
+                    .is_some_and(|(other, _)| other.property == broken.property)
             });
             match failed {
                 Some(failed) => {

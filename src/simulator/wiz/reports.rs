@@ -163,7 +163,11 @@ impl Reports {
             self.account = fastrand::u32(..);
         }
         self.made += 1;
-        uuid::Uuid::from_u64_pair(kind << 48 | u64::from(self.account) << 16 | 0x4000, 0x8000_0000_0000_0000 | self.made).to_string()
+        uuid::Uuid::from_u64_pair(
+            kind << 48 | u64::from(self.account) << 16 | 0x4000,
+            0x8000_0000_0000_0000 | self.made,
+        )
+        .to_string()
     }
 
     /// Takes up a new report. Returns its id.
