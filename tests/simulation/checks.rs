@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use wiz_context::simulator::Simulator;
+
 use crate::reports::Labels;
 use crate::world::World;
 
@@ -79,11 +81,7 @@ pub(crate) fn foreign_labels_are_untouched(world: &World) -> Result<(), Broken> 
 /// At any time: the neighbours saw nothing that they must not, such as a second report of a name, one pair in two bodies
 /// at once, or the deletion of a label that was never sent.
 pub(crate) fn nobody_did_what_he_must_not(world: &World) -> Result<(), Broken> {
-    let violations: Vec<_> = world
-        .simulators
-        .iter()
-        .flat_map(|simulator| simulator.violations())
-        .collect();
+    let violations: Vec<_> = world.simulators.iter().flat_map(Simulator::violations).collect();
     match violations.first() {
         Some(violation) => Err(Broken::new("nobody_did_what_he_must_not", violation)),
         None => Ok(()),

@@ -352,11 +352,11 @@ impl World {
     /// The ledger, in whatever state it is: of each pair what was acknowledged, and what was sent since.
     pub(crate) fn ledger(&mut self) -> Vec<LedgerRow> {
         let rows = sqlx::query_as("SELECT ip, context, acknowledged, sent FROM ledger ORDER BY ip, context");
-        let rows: Vec<(Vec<u8>, String, Option<String>, Option<String>)> = self
+        let rows = self
             .neighbours
             .block_on(rows.fetch_all(&mut self.ledger))
             .unwrap();
-        let row = |(ip, context, acknowledged, sent)| LedgerRow {
+        let row = |(ip, context, acknowledged, sent): (Vec<u8>, String, _, _)| LedgerRow {
             ip,
             context,
             acknowledged,
