@@ -149,6 +149,17 @@ impl RankedCve {
         self.rank() >> 10 & 1 == 1
     }
 
+    /// The score that ranks it, if its row has one.
+    pub fn score(self) -> Option<Score> {
+        let tenths = u8::try_from(self.rank() >> 3 & 0x7f).expect("seven bits");
+        tenths.checked_sub(1).and_then(Score::from_tenths)
+    }
+
+    /// The rating that ranks it, if its row has one.
+    pub fn rating(self) -> Option<Rating> {
+        Rating::from_level(u8::try_from(self.rank() & 0x7).expect("three bits"))
+    }
+
     /// The stored form: big endian, so that it orders like the value.
     pub fn to_stored(self) -> [u8; Self::STORED_BYTES] {
         let [_, _, _, _, stored @ ..] = self.0.to_be_bytes();

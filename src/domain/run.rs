@@ -247,7 +247,7 @@ pub struct RunRecord {
     pub phase: Option<Phase>,
     /// What started it.
     pub trigger: Trigger,
-    /// Whether it only works out the plan.
+    /// Whether it only works out the plan; of a verification: whether it leaves Fusion as it is.
     pub dry_run: bool,
     /// How many attempts were begun.
     pub attempts: u32,

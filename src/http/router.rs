@@ -14,8 +14,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    approval, audit, auth, deletion, health, integrations, openapi, plan, records, request_id, run_calls,
-    runs,
+    addresses, adoption, approval, audit, auth, deletion, health, integrations, openapi, plan, records,
+    request_id, run_calls, runs, verification,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -49,6 +49,9 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(integrations::status))
         .routes(routes!(run_calls::start, run_calls::start_dry))
         .routes(routes!(records::list))
+        .routes(routes!(addresses::read))
+        .routes(routes!(adoption::adopt))
+        .routes(routes!(verification::verify))
         .routes(routes!(runs::list))
         .routes(routes!(runs::list_of_integration))
         .routes(routes!(runs::read))

@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError, removal};
+use super::{Actor, CancelOrder, FactSetId, Store, StoreError, Verified, removal};
 use crate::domain::{
     Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
 };
@@ -35,6 +35,8 @@ pub struct Checkpoint {
     pub planned: bool,
     /// Whether the plan keeps something back, so that the run ends held.
     pub held: bool,
+    /// How far a verification has come that reads address by address.
+    pub verified: Option<Verified>,
     /// What the audit log is to keep of the integration that a removal deletes.
     pub deletes: Option<serde_json::Value>,
 }

@@ -19,10 +19,11 @@ mod queue;
 mod report;
 mod schedule;
 mod scheduler;
+mod verification;
 mod wanted;
 mod workers;
 
 pub use desk::Desk;
 pub use schedule::next_run_at;
-pub use wanted::wanted_records;
+pub use wanted::{labels_of_parts, wanted_records};
 pub use workers::{FusionTarget, RunSettings, Workers};

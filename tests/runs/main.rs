@@ -3,17 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adoption;
 mod bad_reports;
 mod basics;
 mod chance;
 mod credentials;
 mod doubt;
 mod faults;
+mod healing;
 mod holds;
 mod joining;
+mod reasons;
 mod removal;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;
 mod rig;
 mod schedule;
+mod verification;
