@@ -169,7 +169,8 @@ impl Store {
         Ok(())
     }
 
-    /// The label records that Fusion acknowledged at the addresses of an integration's facts in force, by pair.
+    /// The label records that Fusion acknowledged at the addresses of an integration's facts in force, and those that are held
+    /// for it, by pair.
     ///
     /// # Errors
     /// When the database cannot.
@@ -184,9 +185,10 @@ impl Store {
         );
         sql.push_bind(account.0);
         sql.push(
-            " AND EXISTS (SELECT 1 FROM fact_addresses a JOIN fact_sets s ON s.id = a.fact_set \
+            " AND (EXISTS (SELECT 1 FROM fact_addresses a JOIN fact_sets s ON s.id = a.fact_set \
              WHERE a.ip = l.ip AND s.state = 'in_force' AND s.integration_id = ",
         );
+        sql.push_bind(integration.to_string()).push(") OR l.held_for = ");
         sql.push_bind(integration.to_string()).push(")");
         if let Some(ip) = query.ip {
             sql.push(" AND l.ip = ").push_bind(ip.to_stored());

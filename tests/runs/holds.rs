@@ -66,6 +66,12 @@ async fn a_great_part_of_the_labels_goes_only_when_a_person_approves_it() {
         (&status["held"], &status["last_success"]["id"]),
         (&json!(60), &first["id"])
     );
+    let path = format!("/api/v1/integrations/context/{id}/labels?ip=10.0.0.0");
+    let (_, labels) = service.call(Method::GET, &path, None).await;
+    assert_eq!(
+        labels["meta"]["count"], 3,
+        "what is held is among the labels: {labels}"
+    );
     let plan = plan(&service, &run).await;
     let steps = plan["data"].as_array().unwrap();
     let of = |change: &str| steps.iter().filter(|step| step["change"] == change).count();
