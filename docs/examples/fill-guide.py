@@ -38,7 +38,7 @@ def shortened(value, example, inner=False):
     """A value without what another example shows; `inner` is what lies within a status or run."""
     if isinstance(value, list):
         texts = all(isinstance(item, str) for item in value)
-        most = 3 if texts else 4 if value and "context" in value[0] else 2
+        most = 3 if texts else 4 if value and "context" in value[0] and "held_by" not in value[0] else 2
         items = [shortened(item, example, inner) for item in value[:most]]
         return items + [MORE] if len(value) > most else items
     if not isinstance(value, dict):

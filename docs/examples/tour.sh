@@ -325,6 +325,8 @@ problem 409 plan_replaced
 # ---- the ledger and what Fusion really holds
 
 title "Somebody else changes a label: a verification finds it"
+OUT=$(curl -s "$BASE/api/v1/integrations/context/$ID/labels?context=vuln_count&limit=1" -H "Authorization: Bearer $KEY")
+ADDRESS=$(text ip)
 curl -sf -X PUT "$WIZ/simulator/labels" --data '{"ip":"'"$ADDRESS"'","context":"vuln_count","labels":["1"]}'
 call verify_labels <<'CALL'
 curl -si -X POST "$BASE/api/v1/integrations/context/$ID/verify" -H "Authorization: Bearer $KEY"
@@ -334,7 +336,7 @@ has '"trigger":"verify"'
 run_part
 RUN=$(text id)
 until_status '"state":"idle"'
-call 'read_run of a verification' <<'CALL'
+call <<'CALL'
 curl -s "$BASE/api/v1/runs/$RUN" -H "Authorization: Bearer $KEY"
 CALL
 has '"added":0,"changed":1,"removed":0'

@@ -85,12 +85,11 @@ impl Attempt {
         let total = store
             .addresses_to_verify(self.integration.id, target.account)
             .await?;
-        let (source, verified) = match self.run.checkpoint.verified {
-            Some(verified) => (self.by_address(), verified),
-            None => {
-                store.begin_plan(&self.run, self.now()).await?;
-                (self.source(&target).await?, Verified::default())
-            }
+        let (source, verified) = if let Some(verified) = self.run.checkpoint.verified {
+            (self.by_address(), verified)
+        } else {
+            store.begin_plan(&self.run, self.now()).await?;
+            (self.source(&target).await?, Verified::default())
         };
         let pace = Pace::new(self.workers.clock.clone());
         Ok(Reading {
@@ -173,7 +172,7 @@ impl Attempt {
             return Ok(Seen::new());
         };
         let (client, limiter) = (reading.target.client.clone(), Arc::clone(limiter));
-        let reads = addresses.to_vec().into_iter().map(move |ip| {
+        let reads = addresses.iter().copied().map(move |ip| {
             let (client, limiter) = (client.clone(), Arc::clone(&limiter));
             async move {
                 limiter.turn().await;
