@@ -6,8 +6,8 @@
 //!  store:  a page of the ledger, beside what is wanted ───┘
 //! ```
 //!
-//! A page is read and compared in the turn to plan and push, so that nobody writes in between; other runs get theirs
-//! between two pages.
+//! A page is read and compared in the turn to plan and push, so that nobody writes in between. Where each address is read,
+//! other runs get their turn between two pages.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ struct Page {
     entries: Vec<LedgerEntry>,
     /// These addresses.
     addresses: Vec<Address>,
+    /// The wanted addresses that are other integrations' only.
+    others: Vec<Address>,
 }
 
 impl Attempt {
@@ -72,8 +74,11 @@ impl Attempt {
         let mut turn = self.wait_for_turn().await?;
         let mut reading = self.begin_reading(target).await?;
         while self.verify_page(&mut reading).await? {
-            drop(turn);
-            turn = self.wait_for_turn().await?;
+            // What was read at once is good for this turn only.
+            if matches!(reading.source, Source::ByAddress(_)) {
+                drop(turn);
+                turn = self.wait_for_turn().await?;
+            }
         }
         drop(turn);
         self.conclude(reading).await
@@ -198,8 +203,8 @@ impl Attempt {
     /// Writes down what the comparison came to.
     async fn conclude(&mut self, mut reading: Reading) -> Result<(), Interruption> {
         if let Source::Whole(rest) = &reading.source {
-            reading.verified.unknown = rest.len() as u64;
-            reading.example = rest.keys().next().copied();
+            reading.verified.unknown += rest.len() as u64;
+            reading.example = reading.example.or_else(|| rest.keys().next().copied());
         }
         let (store, now) = (self.workers.store.clone(), self.now());
         let counts = store
@@ -259,25 +264,23 @@ impl Page {
             wanted,
             entries,
             addresses,
+            others,
         }
     }
 }
 
-/// Takes what the ledger knows, or is wanted, out of all that was read. What is left in the end nobody here knows.
+/// Takes what stands at the page's addresses, by the ledger or because they are wanted, out of all that was read; gives
+/// what is to be compared. What is left in the end stands where nobody here has anything.
 fn take_known(all: &mut Seen, page: &Page, ledger: &[LedgerEntry]) -> Seen {
-    let known = ledger.iter().map(|entry| entry.pair);
-    let mut seen: Seen = known
+    let known = ledger.iter().map(|entry| entry.pair.ip);
+    let wanted = page.wanted.iter().map(|wanted| wanted.ip);
+    let pairs = known
+        .chain(wanted)
+        .flat_map(|ip| Context::ALL.map(|context| Pair { ip, context }));
+    pairs
         .filter_map(|pair| all.remove(&pair).map(|labels| (pair, labels)))
-        .collect();
-    for ip in page.wanted.iter().map(|wanted| wanted.ip) {
-        for context in Context::ALL {
-            let pair = Pair { ip, context };
-            if let Some(labels) = all.remove(&pair) {
-                seen.insert(pair, labels);
-            }
-        }
-    }
-    seen
+        .filter(|(pair, _)| page.others.binary_search(&pair.ip).is_err())
+        .collect()
 }
 
 fn compared_so_far(reading: &Reading, done: u64) -> Progress {
