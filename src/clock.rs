@@ -26,7 +26,17 @@ struct TestTime {
     started: Instant,
     factor: u32,
     offset_ms: AtomicI64,
+    /// What the clock shows beside the time that passed.
+    wrong_by_ms: AtomicI64,
     moved: Notify,
+}
+
+impl TestTime {
+    /// The time that passed since the beginning, in milliseconds: what sleepers go by.
+    fn passed_ms(&self) -> i64 {
+        let ran = self.epoch + self.started.elapsed() * self.factor;
+        ran.as_millis() + self.offset_ms.load(Ordering::SeqCst)
+    }
 }
 
 impl Clock {
@@ -37,12 +47,13 @@ impl Clock {
 
     /// A clock for tests that begins at `epoch` and runs `factor` times as fast as the real one.
     pub fn test(epoch: Timestamp, factor: u32) -> Self {
-        let (started, offset_ms, moved) = (Instant::now(), AtomicI64::new(0), Notify::new());
+        let (started, moved) = (Instant::now(), Notify::new());
         Self(Source::Test(Arc::new(TestTime {
             epoch,
             started,
             factor,
-            offset_ms,
+            offset_ms: AtomicI64::new(0),
+            wrong_by_ms: AtomicI64::new(0),
             moved,
         })))
     }
@@ -56,8 +67,7 @@ impl Clock {
             )]
             Source::System => Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()),
             Source::Test(time) => {
-                let ran = time.epoch + time.started.elapsed() * time.factor;
-                Timestamp::from_millis(ran.as_millis() + time.offset_ms.load(Ordering::SeqCst))
+                Timestamp::from_millis(time.passed_ms() + time.wrong_by_ms.load(Ordering::SeqCst))
             }
         }
     }
@@ -71,12 +81,12 @@ impl Clock {
         match &self.0 {
             Source::System => tokio::time::sleep(duration).await,
             Source::Test(time) => {
-                let wake_at = self.now() + duration;
+                let wake_at = Timestamp::from_millis(time.passed_ms()) + duration;
                 loop {
                     let moved = time.moved.notified();
                     tokio::pin!(moved);
                     moved.as_mut().enable();
-                    let left = wake_at.since(self.now());
+                    let left = wake_at.since(Timestamp::from_millis(time.passed_ms()));
                     if left.is_zero() {
                         return;
                     }
@@ -94,18 +104,36 @@ impl Clock {
         self.sleep(time.since(self.now())).await;
     }
 
-    /// Moves a test's clock on and wakes whoever sleeps.
+    /// Lets time pass by a test's clock, and wakes whoever has slept enough.
     ///
     /// # Panics
     /// When this is the system's clock.
     pub fn advance(&self, duration: Duration) {
+        let time = self.test_time();
+        time.offset_ms.fetch_add(milliseconds(duration), Ordering::SeqCst);
+        time.moved.notify_waiters();
+    }
+
+    /// Sets a test's clock back, as a person or a time server does: what it shows changes, and no sleep takes longer.
+    ///
+    /// # Panics
+    /// When this is the system's clock.
+    pub fn set_back(&self, duration: Duration) {
+        let time = self.test_time();
+        time.wrong_by_ms
+            .fetch_sub(milliseconds(duration), Ordering::SeqCst);
+    }
+
+    fn test_time(&self) -> &TestTime {
         let Source::Test(time) = &self.0 else {
             panic!("only a test's clock can be moved")
         };
-        let milliseconds = i64::try_from(duration.as_millis()).expect("a test's leap fits");
-        time.offset_ms.fetch_add(milliseconds, Ordering::SeqCst);
-        time.moved.notify_waiters();
+        time
     }
+}
+
+fn milliseconds(leap: Duration) -> i64 {
+    i64::try_from(leap.as_millis()).expect("a test's leap fits")
 }
 
 impl fmt::Debug for Clock {
@@ -130,5 +158,17 @@ mod tests {
         clock.advance(Duration::from_hours(24));
         sleeper.await;
         assert!(clock.now() >= Timestamp::from_millis(86_400_000));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_shows_an_earlier_time_and_keeps_nobody_asleep() {
+        let clock = Clock::test(Timestamp::from_millis(86_400_000), 1);
+        let sleeper = clock.sleep(Duration::from_hours(2));
+        tokio::pin!(sleeper);
+        assert!(futures_util::poll!(sleeper.as_mut()).is_pending());
+        clock.set_back(Duration::from_hours(24));
+        assert!(clock.now() < Timestamp::from_millis(86_400_000));
+        clock.advance(Duration::from_hours(2));
+        sleeper.await;
     }
 }

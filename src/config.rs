@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{AllowedHosts, ApiKey, AssetType, InstallationName, Policy};
+use crate::domain::{AllowedHosts, ApiKey, AssetType, InstallationName, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::{Keyring, Store};
 
@@ -59,6 +59,8 @@ pub struct Config {
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent. Default: 7.
     pub full_push_every: NonZeroU32,
+    /// How long runs and audit records are kept. Default: 90 days and 1,000 runs an integration; audit records for ever.
+    pub retention: Retention,
     /// A PEM file with certificate authorities to trust beside the system's. Default: none.
     pub ca_file: Option<PathBuf>,
     /// Whether `/docs` is served. Default: it is.
@@ -86,6 +88,7 @@ impl Default for Config {
             hold_removals_percent: 20,
             run_timeout: Duration::from_hours(48),
             full_push_every: number(7),
+            retention: Retention::default(),
             ca_file: None,
             docs: true,
         }

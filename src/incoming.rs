@@ -28,6 +28,9 @@ use crate::shutdown::Shutdown;
 /// How long to wait after a connection could not be taken, as when no file descriptor is left.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// How long clients may take to receive the answers under way when shutdown begins: less than a service has for its end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 /// What clients may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -62,7 +65,14 @@ pub(crate) async fn serve<A, F, E>(
         match accepted {
             None => return,
             Some((place, Ok((stream, peer)))) => {
-                let connection = connection(stream, peer, limits, shutdown.clone(), answer.clone());
+                let connection = connection(
+                    stream,
+                    peer,
+                    limits,
+                    clock.clone(),
+                    shutdown.clone(),
+                    answer.clone(),
+                );
                 shutdown.spawn(async move {
                     let _place = place;
                     connection.await;
@@ -89,6 +99,7 @@ async fn connection<A, F, E>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: Limits,
+    clock: Clock,
     shutdown: Shutdown,
     answer: A,
 ) where
@@ -114,7 +125,11 @@ async fn connection<A, F, E>(
         ended = connection.as_mut() => ended,
         () = token.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                // One who does not read must not keep the others waiting.
+                () = clock.sleep(LAST_ANSWERS) => return,
+            }
         }
     };
     if let Err(error) = ended {
@@ -135,6 +150,7 @@ mod tests {
     /// A server that notes the path of each request and who asked, and answers the path `/slow` once it is told to.
     struct Server {
         address: SocketAddr,
+        clock: Clock,
         shutdown: Shutdown,
         asked: Arc<Mutex<Vec<String>>>,
         begun: Arc<Notify>,
@@ -146,6 +162,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let server = Self {
                 address: listener.local_addr().unwrap(),
+                clock: Clock::test(Timestamp::from_millis(0), 1),
                 shutdown: Shutdown::new(),
                 asked: Arc::default(),
                 begun: Arc::default(),
@@ -163,11 +180,20 @@ mod tests {
                         begun.notify_one();
                         go_on.notified().await;
                     }
-                    Ok::<_, Infallible>(Response::new(Body::from("answered")))
+                    let body = match &*path {
+                        "/large" => Body::from(vec![0; 64 << 20]),
+                        _ => Body::from("answered"),
+                    };
+                    Ok::<_, Infallible>(Response::new(body))
                 }
             };
-            let clock = Clock::test(Timestamp::from_millis(0), 1);
-            let serving = serve(listener, limits, clock, server.shutdown.clone(), answer);
+            let serving = serve(
+                listener,
+                limits,
+                server.clock.clone(),
+                server.shutdown.clone(),
+                answer,
+            );
             server.shutdown.spawn(serving);
             server
         }
@@ -219,6 +245,31 @@ mod tests {
         assert!(rest(second).await.ends_with("answered"));
         assert!(rest(first).await.ends_with("answered"));
         assert_eq!(*server.asked.lock().unwrap(), ["/first", "/second"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_its_answer_does_not_hold_up_the_end() {
+        let server = Server::start(Limits {
+            header_time: Duration::from_mins(1),
+            connections: 8,
+        })
+        .await;
+        let mut unread = server.send(&request("/large")).await;
+        // Its beginning has come; the rest is more than the sockets hold.
+        unread.read_exact(&mut [0; 16]).await.unwrap();
+        let end = server.shutdown.finish(Duration::from_mins(1));
+        tokio::pin!(end);
+        assert!(futures_util::poll!(end.as_mut()).is_pending());
+        let passing = async {
+            loop {
+                tokio::task::yield_now().await;
+                server.clock.advance(Duration::from_millis(1));
+            }
+        };
+        tokio::select! {
+            in_time = end => assert!(in_time),
+            () = passing => unreachable!("time never ends"),
+        }
     }
 
     #[tokio::test]

@@ -122,6 +122,7 @@ pub async fn start(config: Config, clock: Clock, shutdown: &Shutdown) -> anyhow:
             hold_removals_percent: config.hold_removals_percent,
             run_timeout: config.run_timeout,
             full_push_every: config.full_push_every.get(),
+            retention: config.retention,
         }),
     };
     told.tell(address);

@@ -18,7 +18,7 @@ GUIDE = Path(__file__).parent.parent / "api-guide.md"
 MORE = "…"
 
 # What the examples show that are about the object itself.
-WHOLE_RUN, WHOLE_STATUS = "read_run", "read_status"
+WHOLE_RUN, WHOLE_STATUS, EVENTS = "read_run", "read_status", "follow_run"
 RUN = ["id", "integration", "state", "phase", "trigger", "dry_run"]
 STATUS = ["state", "pairs", "label_age_s", "fusion"]
 COUNTS = ["added", "changed", "removed", "unchanged", "held"]
@@ -53,6 +53,9 @@ def shortened(value, example, inner=False):
                 names.append("warnings")
             if value["state"] == "running" and example == WHOLE_STATUS:
                 names.append("progress")
+            if example == EVENTS:
+                names = ["state", "phase", "progress"]
+                value = value | {"progress": only(value["progress"], ["rows", "rows_total", "percent"])}
             value = only(value, names)
             if "counts" in value:
                 value["counts"] = only(value["counts"], COUNTS)
@@ -90,13 +93,29 @@ def written(value, indent=0, before=0):
     return f"{opening}\n{inner}{lines}\n{' ' * indent}{closing}"
 
 
+def events(output):
+    """Events with short data: the first, and as many of the last."""
+    told = output.strip().split("\n\n")
+    most = 3
+    if len(told) > 2 * most:
+        told[most:-most] = [MORE]
+
+    def line(text):
+        name, _, data = text.partition(": ")
+        return f"data: {written(shortened(json.loads(data), EVENTS), 10_000)}" if name == "data" else text
+
+    return "\n\n".join("\n".join(map(line, event.split("\n"))) for event in told)
+
+
 def block(example, kept):
     """The call of an example and what it printed."""
     call, output = kept.split("\n----\n", 1)
     head, _, body = output.rstrip("\n").rpartition("\n\n") if output.startswith("HTTP/") else ("", "", output)
     if output.startswith("HTTP/") and not body.startswith("{"):
         head, body = output.strip(), ""
-    if body.startswith("{"):
+    if example == EVENTS:
+        body = events(body)
+    elif body.startswith("{"):
         body = written(shortened(json.loads(body), example))
     answer = "\n\n".join(part.strip() for part in (head, body) if part.strip())
     return f"```console\n$ {call}\n{answer}\n```"

@@ -223,6 +223,12 @@ has 'HTTP/1.1 202 '
 run_part
 has '"state":"queued"'
 RUN=$(text id)
+call follow_run <<'CALL'
+curl -sN "$BASE/api/v1/runs/$RUN/events" -H "Authorization: Bearer $KEY"
+CALL
+has 'event: phase'
+[[ ${OUT##*event: } == finished* ]] || fail "the stream does not end with the run"
+[[ $(grep -c '^event: finished$' <<< "$OUT") == 1 ]] || fail "the run ends more than once"
 until_status '"state":"idle"'
 OUT=${OUT#*\"last_run\":}
 has "$RUN"
@@ -515,6 +521,7 @@ has 'HTTP/1.1 202 '
 until_status '"state":"idle"'
 has '"state":"cancelled"'
 has '"user":"admin"'
+has '"pushed":"Nothing had been pushed."'
 call run_ended <<'CALL'
 curl -s -X POST "$BASE/api/v1/runs/$RUN/cancel" -H "Authorization: Bearer $KEY"
 CALL

@@ -3,6 +3,7 @@
 //! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
 
 mod address;
+mod attempt;
 mod cve;
 mod endpoint;
 mod facts;
@@ -15,12 +16,14 @@ mod ledger;
 mod policy;
 mod rating;
 mod report;
+mod retention;
 mod run;
 mod score;
 mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
+pub use attempt::{AttemptOutcome, AttemptRecord};
 pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
@@ -36,6 +39,7 @@ pub use ledger::{Change, LedgerEntry, WantedAddress};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use report::REPORT_COLUMNS;
+pub use retention::Retention;
 pub use run::{
     Cancellation, Certificate, Counts, Phase, Progress, RunFlags, RunRecord, RunState, Skipped, Trigger,
     Verdict, Warning,

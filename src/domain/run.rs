@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Failure, IntegrationId, RunId, Timestamp};
+use super::{AttemptRecord, Failure, IntegrationId, RunId, Timestamp};
 
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
@@ -127,20 +127,30 @@ pub struct RunFlags {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Progress {
-    /// Rows of the report read, or while pushing: pairs settled.
+    /// Rows of the report read, or while pushing: pairs settled; of a verification: addresses compared.
     pub rows: u64,
-    /// Rows that Wiz counted, or while pushing: pairs to send; null while unknown.
+    /// Rows that Wiz counted, or while pushing: pairs to send; of a verification: addresses to compare. Null while unknown.
     pub rows_total: Option<u64>,
     /// Bytes of the report received.
     pub bytes: u64,
+    /// Rows read, or pairs settled, in a second, as the average of the phase; null while unknown, and once nothing moves.
+    pub rows_per_s: Option<u64>,
     /// How much of the phase is done, 0 to 100; while Wiz makes the report, Wiz's own figure. Null while unknown.
     pub percent: Option<u8>,
-    /// Seconds until the phase ends at the present rate; null while unknown.
+    /// Seconds until the phase ends at the rate so far; null while unknown, and once nothing moves.
     pub eta_s: Option<u64>,
     /// What the phase waits for or does, in words; null when there is nothing to add.
     pub detail: Option<String>,
     /// When something last moved.
     pub updated_at: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Whether another tells of the same place: nothing moved between them.
+    pub fn is_where(&self, other: &Self) -> bool {
+        (self.rows, self.bytes, self.percent, &self.detail)
+            == (other.rows, other.bytes, other.percent, &other.detail)
+    }
 }
 
 /// Whether a report proved to be complete.
@@ -200,6 +210,8 @@ pub struct Counts {
     pub held: u64,
     /// Pairs that Fusion refused.
     pub rejected: u64,
+    /// Pairs that Fusion acknowledged so far: of those added, changed and removed, what was pushed.
+    pub pushed: u64,
 }
 
 /// What was skipped: reason → number.
@@ -232,6 +244,20 @@ pub struct Cancellation {
     /// Why; `edited` when the integration was changed to point elsewhere.
     #[schema(example = "edited")]
     pub reason: String,
+    /// What had been pushed when it ended, in words; null while it comes to its end.
+    #[schema(example = "300 pairs had been pushed; Fusion keeps them.")]
+    pub pushed: Option<String>,
+}
+
+impl Cancellation {
+    /// What is said of a cancelled run that pushed so many pairs.
+    pub fn pushed_in_words(pairs: u64) -> String {
+        match pairs {
+            0 => "Nothing had been pushed.".to_owned(),
+            1 => "1 pair had been pushed; Fusion keeps it.".to_owned(),
+            _ => format!("{pairs} pairs had been pushed; Fusion keeps them."),
+        }
+    }
 }
 
 /// The whole record of a run, as answers carry it.
@@ -251,6 +277,8 @@ pub struct RunRecord {
     pub dry_run: bool,
     /// How many attempts were begun.
     pub attempts: u32,
+    /// The attempts, the newest 50, in their order.
+    pub attempt_log: Vec<AttemptRecord>,
     /// The entity tag of the settings that the last attempt read; null before the first.
     pub settings_etag: Option<String>,
     /// How far the present phase has come.

@@ -42,6 +42,17 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
+impl std::ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self::from_millis(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = jiff::Timestamp::from_millisecond(self.0).expect("clamped when it was made");
@@ -103,6 +114,7 @@ mod tests {
             Duration::from_secs(1)
         );
         assert_eq!(time.since(time + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!((time + Duration::from_secs(1)) - Duration::from_secs(1), time);
         assert!(Timestamp::from_millis(i64::MAX).to_string().starts_with("9999-"));
     }
 }

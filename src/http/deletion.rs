@@ -92,11 +92,16 @@ async fn start_removal(
     loop {
         match app.store.start_removal(id, tag, entry, app.clock.now()).await {
             Ok(started) => {
+                // One that waited in the queue ended at once.
+                if let Some(ended) = started.ended {
+                    app.desk.run_ended(ended.id);
+                    app.metrics.run_ended(&ended);
+                }
                 app.desk.run_queued();
                 app.desk.schedule_changed();
-                let location = format!("/api/v1/runs/{}", started.record.id);
+                let location = format!("/api/v1/runs/{}", started.run.record.id);
                 return Ok(
-                    Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(started.record))
+                    Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(started.run.record))
                         .header(header::LOCATION, location),
                 );
             }

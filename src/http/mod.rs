@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod deletion;
 mod envelope;
+mod events;
 mod extract;
 mod health;
 mod integration_body;

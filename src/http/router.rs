@@ -14,8 +14,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    addresses, adoption, approval, audit, auth, deletion, health, integrations, openapi, plan, records,
-    request_id, run_calls, runs, verification,
+    addresses, adoption, approval, audit, auth, deletion, events, health, integrations, openapi, plan,
+    records, request_id, run_calls, runs, verification,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -58,6 +58,7 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::cancel))
         .routes(routes!(approval::approve))
         .routes(routes!(plan::list))
+        .routes(routes!(events::follow))
         .routes(routes!(audit::search))
         .routes(routes!(audit::read))
         .routes(routes!(audit::list))

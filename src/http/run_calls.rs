@@ -96,6 +96,8 @@ pub(super) async fn start(
         (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
         (status = 405, description = "HEAD is not served here, for this call starts a run", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 409, description = "A run under way does something else, or is just coming to its end", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]

@@ -110,6 +110,8 @@ pub(super) async fn cancel(
     if run.state.is_final() {
         app.desk.run_ended(id);
         app.metrics.run_ended(&run);
+    } else {
+        app.desk.run_moved(id);
     }
     Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)))
 }

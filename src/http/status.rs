@@ -44,7 +44,8 @@ pub(super) struct Status {
     last_run: Option<RunRecord>,
     /// The real run that succeeded last.
     last_success: Option<RunRecord>,
-    /// When the schedule starts the next run; null while auto update is off.
+    /// When the schedule starts the next run, by what is known now; null while auto update is off, and while the labels are
+    /// being removed.
     next_run_at: Option<Timestamp>,
     /// Addresses with labels by the facts in force.
     addresses: u64,
@@ -71,7 +72,7 @@ impl Status {
             phase: active.as_ref().and_then(|run| run.phase),
             last_run: overview.last_run.clone(),
             last_success: overview.last_success.clone(),
-            next_run_at: next_run_at(&overview.integration, overview.last_started_at, now),
+            next_run_at: next_run_at(overview, now),
             addresses: overview.addresses,
             pairs: overview.pairs,
             held: overview.held,

@@ -1,5 +1,6 @@
 //! One request, as a value that can be sent more than once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName
 use serde::Serialize;
 use url::Url;
 
+use super::RateLimiter;
 use crate::domain::BearerToken;
 
 /// Whether a request may be sent again by itself when its answer is lost.
@@ -30,6 +32,7 @@ pub(crate) struct Call {
     pub(super) timeout: Option<Duration>,
     pub(super) repeat: Repeat,
     pub(super) redirects: usize,
+    pub(super) limiter: Option<Arc<RateLimiter>>,
 }
 
 impl Call {
@@ -46,6 +49,7 @@ impl Call {
             timeout: Some(timeout),
             repeat: Repeat::OnlyUnsent,
             redirects: 0,
+            limiter: None,
         }
     }
 
@@ -60,12 +64,19 @@ impl Call {
             timeout: None,
             repeat: Repeat::OnlyUnsent,
             redirects,
+            limiter: None,
         }
     }
 
     /// With what may happen when the answer is lost. Default: [`Repeat::OnlyUnsent`].
     pub(crate) const fn repeat(mut self, repeat: Repeat) -> Self {
         self.repeat = repeat;
+        self
+    }
+
+    /// With a limit, of which each try takes a turn.
+    pub(crate) fn limited(mut self, limiter: &Arc<RateLimiter>) -> Self {
+        self.limiter = Some(Arc::clone(limiter));
         self
     }
 

@@ -1,7 +1,7 @@
 //! A limit on how often a neighbour is asked.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -13,8 +13,16 @@ use crate::domain::Timestamp;
 pub(crate) struct RateLimiter {
     clock: Clock,
     interval_us: i64,
-    /// When the next request may go, in microseconds since 1970.
-    next_us: Mutex<i64>,
+    state: Mutex<State>,
+}
+
+/// Times in microseconds since 1970.
+#[derive(Debug)]
+struct State {
+    /// When the next request may go.
+    next: i64,
+    /// Until when nobody has a turn, since the neighbour asked for it.
+    paused_until: i64,
 }
 
 impl RateLimiter {
@@ -23,21 +31,22 @@ impl RateLimiter {
         Self {
             clock,
             interval_us: 1_000_000 / i64::from(per_second.get()),
-            next_us: Mutex::new(i64::MIN),
+            state: Mutex::new(State {
+                next: i64::MIN,
+                paused_until: i64::MIN,
+            }),
         }
     }
 
     /// Waits for the caller's turn. Who stops waiting leaves its turn unused.
     pub(crate) async fn turn(&self) {
         let mine_us = {
-            let mut next_us = self.next_us.lock().expect("nothing panics while it is held");
-            let mine_us = self.now_us().max(*next_us);
-            *next_us = mine_us.saturating_add(self.interval_us);
+            let mut state = self.lock();
+            let mine_us = self.now_us().max(state.next);
+            state.next = mine_us.saturating_add(self.interval_us);
             mine_us
         };
-        // Rounded up: a request a fraction of a millisecond early would be one too many.
-        let millis = mine_us.saturating_add(999) / 1000;
-        self.clock.sleep_until(Timestamp::from_millis(millis)).await;
+        self.clock.sleep_until(not_before(mine_us)).await;
     }
 
     /// Lets nobody have a turn for a while: the neighbour asked for it.
@@ -45,13 +54,29 @@ impl RateLimiter {
         let until_us = self
             .now_us()
             .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
-        let mut next_us = self.next_us.lock().expect("nothing panics while it is held");
-        *next_us = until_us.max(*next_us);
+        let mut state = self.lock();
+        state.next = until_us.max(state.next);
+        state.paused_until = until_us.max(state.paused_until);
+    }
+
+    /// Until when nobody has a turn, since the neighbour asked for it; `None` when it did not, or that is over.
+    pub(crate) fn paused_until(&self) -> Option<Timestamp> {
+        let until_us = self.lock().paused_until;
+        (until_us > self.now_us()).then(|| not_before(until_us))
     }
 
     fn now_us(&self) -> i64 {
         self.clock.now().as_millis().saturating_mul(1000)
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it is held")
+    }
+}
+
+/// Rounded up: a request a fraction of a millisecond early would be one too many.
+fn not_before(us: i64) -> Timestamp {
+    Timestamp::from_millis(us.saturating_add(999) / 1000)
 }
 
 #[cfg(test)]
@@ -86,7 +111,11 @@ mod tests {
     #[tokio::test]
     async fn a_pause_holds_everybody_back() {
         let (clock, limiter) = limiter();
+        assert_eq!(limiter.paused_until(), None);
         limiter.pause(Duration::from_hours(1));
+        limiter.pause(Duration::from_secs(1));
+        let left = limiter.paused_until().unwrap().since(clock.now());
+        assert!(left > Duration::from_mins(59), "the longer pause holds: {left:?}");
         let turn = limiter.turn();
         tokio::pin!(turn);
         assert!(poll!(turn.as_mut()).is_pending());
@@ -94,5 +123,6 @@ mod tests {
         assert!(poll!(turn.as_mut()).is_pending());
         clock.advance(Duration::from_mins(30));
         turn.await;
+        assert_eq!(limiter.paused_until(), None);
     }
 }

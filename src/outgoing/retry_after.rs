@@ -6,8 +6,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::domain::Timestamp;
 
-/// No neighbour means more than a day.
-const LONGEST: Duration = Duration::from_hours(24);
+/// The longest pause that a neighbour is granted. Who means more is asked again after this, and can say so again.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// How long an answer asks to wait; a date that is past asks for nothing.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {

@@ -61,6 +61,9 @@ impl Outgoing {
     }
 
     async fn send_once(&self, call: &Call) -> Result<Answer, SendError> {
+        if let Some(limiter) = &call.limiter {
+            limiter.turn().await;
+        }
         let exchange = async || {
             let response = self.hops(call).await?;
             let status = response.status();

@@ -1,6 +1,6 @@
 //! The handle of a running simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -195,6 +195,11 @@ impl Simulator {
     /// Records written by bulk calls so far.
     pub fn labels_put(&self) -> u64 {
         self.shared.state().fusion.labels.put
+    }
+
+    /// Pairs that were to be removed though no bulk call ever wrote them: whatever is there is another's.
+    pub fn removed_but_never_put(&self) -> BTreeSet<(IpAddr, String)> {
+        self.shared.state().fusion.labels.never_put.clone()
     }
 
     /// Pairs removed by bulk calls so far.

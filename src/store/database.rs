@@ -32,6 +32,9 @@ const READERS: u32 = 4;
 /// How long a connection waits for another process's lock, a backup's for instance.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a writer waits for those before it.
+const WRITER_TIMEOUT: Duration = Duration::from_mins(2);
+
 /// The service's database. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -59,6 +62,8 @@ impl Store {
         make_private(options.get_filename())?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            // The largest plans are written in one transaction that takes tens of seconds.
+            .acquire_timeout(WRITER_TIMEOUT)
             .connect_with(options.clone())
             .await?;
         check_version(&writer).await?;

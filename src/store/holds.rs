@@ -9,7 +9,7 @@ use super::facts::ROWS_PER_STATEMENT;
 use super::runs::{self, to_json};
 use super::{
     AccountId, Actor, AuditAction, AuditEntry, FactSetId, RunStart, StartedRun, Store, StoreError, audit,
-    run_start,
+    integrations, run_start,
 };
 use crate::domain::{IntegrationId, Pair, RunFlags, RunId, Timestamp, Trigger};
 
@@ -38,6 +38,7 @@ impl Store {
     ) -> Result<StartedRun, StoreError> {
         let mut tx = self.write().await?;
         let before = runs::record(&runs::row_of(&mut tx, held).await?)?;
+        integrations::tag_of(&mut tx, before.integration).await?;
         if !keeps_back(&mut tx, held).await? {
             return Err(StoreError::NothingHeld);
         }
@@ -102,12 +103,19 @@ pub(super) async fn note_hold(
     Ok(())
 }
 
-/// Takes away what is kept back for an integration.
-pub(super) async fn release(tx: &mut SqliteConnection, integration: IntegrationId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE ledger SET held_by = NULL, held_for = NULL WHERE held_for = $1")
-        .bind(integration.to_string())
-        .execute(tx)
-        .await?;
+/// Takes the marks away that an integration has in an account, or without one in all.
+pub(super) async fn release(
+    tx: &mut SqliteConnection,
+    integration: IntegrationId,
+    account: Option<AccountId>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE held_for = $1 AND account = coalesce($2, account)",
+    )
+    .bind(integration.to_string())
+    .bind(account.map(|account| account.0))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

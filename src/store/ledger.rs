@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
 use super::queue::{note_advance, touch, write_on};
+use super::run_notes::count_pushed;
 use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
 
@@ -74,7 +75,7 @@ impl Store {
             });
             sql.push(
                 " ON CONFLICT (account, ip, context) DO UPDATE SET doubted_before = sent IS NOT NULL, \
-                 sent = excluded.sent, run_id = excluded.run_id, held_by = NULL, held_for = NULL",
+                 sent = excluded.sent, run_id = excluded.run_id",
             );
             sql.build().execute(&mut *tx).await?;
         }
@@ -125,7 +126,7 @@ impl Store {
             push_pairs(&mut delete, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
-                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, \
+                "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, held_by = NULL, held_for = NULL, \
                  changed_by = CASE WHEN sent = acknowledged THEN changed_by ELSE run_id END, changed_at = CASE WHEN sent = acknowledged THEN changed_at ELSE ",
             );
             put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");
@@ -135,6 +136,7 @@ impl Store {
         }
         // An acknowledged batch is progress, whatever comes after it.
         note_advance(&mut tx, run).await?;
+        count_pushed(&mut tx, run, pairs.len() as u64).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -5,10 +5,12 @@
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
 mod adoption;
+mod attempts;
 mod audit;
 mod database;
 mod error;
 mod facts;
+mod history;
 mod holds;
 mod installation;
 mod integrations;
@@ -35,8 +37,9 @@ pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
-pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, Orders, Rerun};
+pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, LONGEST_PAUSE, Orders, Rerun};
 pub use reasons::{AddressReasons, AssetReason, PairReason};
+pub use removal::{Deletion, StartedRemoval};
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};

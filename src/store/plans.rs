@@ -7,8 +7,8 @@ use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
 use super::queue::{note_real_start, write_checkpoint, write_on};
 use super::run_notes::write_counts;
-use super::{AccountId, ClaimedRun, FactSetId, Orders, Store, StoreError, holds};
-use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, Timestamp};
+use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, holds, runs};
+use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, Timestamp, Trigger};
 
 /// Steps that are deleted in one transaction, so that other writers get their turn in between.
 const SWEEP_ROWS: i64 = 10_000;
@@ -69,12 +69,12 @@ impl Store {
     pub async fn begin_plan(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
-        sqlx::query("DELETE FROM plan_steps WHERE run_id = $1")
+        sqlx::query("UPDATE runs SET plan = NULL WHERE id = $1")
             .bind(run.id().to_string())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(())
+        self.delete_steps(&run.id().to_string()).await
     }
 
     /// Adds steps to a run's plan, in the order of their pairs.
@@ -101,6 +101,9 @@ impl Store {
     /// was kept back before was judged afresh. The run's checkpoint remembers that. A run that is dry by now keeps its facts
     /// apart instead, and changes nothing else: the answer's orders say so.
     ///
+    /// An approval leaves the marks of what it applies until each pair is removed, and a removal also the facts, so that
+    /// either may be cancelled: what is left is then held, or wanted, as it was.
+    ///
     /// # Errors
     /// [`StoreError::LeaseLost`], [`StoreError::RunEnding`], or when the database cannot.
     pub async fn plan_facts(
@@ -118,28 +121,19 @@ impl Store {
             .await?;
         let orders = write_on(&mut tx, run, now).await?;
         write_counts(&mut tx, run, &planning.counts).await?;
-        holds::note_hold(&mut tx, run.id(), planning.hold.removals()).await?;
-        let mut checkpoint = run.checkpoint.clone();
-        if orders.dry_run {
-            move_facts(&mut tx, run, planning, "dry").await?;
-        } else {
-            keep_back(&mut tx, run, planning).await?;
-            checkpoint.held = planning.hold != Hold::Nothing;
-            if !matches!(planning.hold, Hold::Everything(_)) {
-                move_facts(&mut tx, run, planning, "in_force").await?;
-                checkpoint.planned = true;
-            }
-            note_real_start(&mut tx, run, now).await?;
+        note_hold(&mut tx, run.id(), &planning.hold).await?;
+        let before = run.checkpoint.clone();
+        if !orders.dry_run {
+            run.checkpoint.held = planning.hold != Hold::Nothing;
+            run.checkpoint.planned = !matches!(planning.hold, Hold::Everything(_));
         }
-        let checkpoint = std::mem::replace(&mut run.checkpoint, checkpoint);
-        let written = async {
-            write_checkpoint(&mut tx, run).await?;
-            keep_plan(&mut tx, run, &orders).await?;
-            tx.commit().await?;
-            Ok(())
+        let written = write_plan(&mut tx, run, planning, &orders, now).await;
+        let committed = match written {
+            Ok(()) => tx.commit().await.map_err(StoreError::from),
+            Err(error) => Err(error),
         };
-        if let Err(error) = written.await {
-            run.checkpoint = checkpoint;
+        if let Err(error) = committed {
+            run.checkpoint = before;
             return Err(error);
         }
         Ok(orders)
@@ -198,23 +192,27 @@ impl Store {
         .fetch_all(&self.readers)
         .await?;
         for run in runs {
-            loop {
-                let mut tx = self.write().await?;
-                let deleted = sqlx::query(
-                    "DELETE FROM plan_steps WHERE run_id = $1 AND (ip, context) IN \
-                     (SELECT ip, context FROM plan_steps WHERE run_id = $1 ORDER BY ip, context LIMIT $2)",
-                )
-                .bind(&run)
-                .bind(SWEEP_ROWS)
-                .execute(&mut *tx)
-                .await?;
-                tx.commit().await?;
-                if deleted.rows_affected() == 0 {
-                    break;
-                }
-            }
+            self.delete_steps(&run).await?;
         }
         Ok(())
+    }
+
+    async fn delete_steps(&self, run: &str) -> Result<(), StoreError> {
+        loop {
+            let mut tx = self.write().await?;
+            let deleted = sqlx::query(
+                "DELETE FROM plan_steps WHERE run_id = $1 AND (ip, context) IN \
+                 (SELECT ip, context FROM plan_steps WHERE run_id = $1 ORDER BY ip, context LIMIT $2)",
+            )
+            .bind(run)
+            .bind(SWEEP_ROWS)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            if deleted.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -242,27 +240,66 @@ pub(super) async fn insert_steps(
     Ok(())
 }
 
-/// Takes the marks of earlier runs of the integration away, and makes those of this plan.
+async fn write_plan(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    planning: &Planning,
+    orders: &Orders,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match run.record.trigger {
+        _ if orders.dry_run => move_facts(tx, run, planning, "dry").await?,
+        Trigger::Removal => {}
+        Trigger::Approval => move_facts(tx, run, planning, "in_force").await?,
+        _ => {
+            keep_back(tx, run, planning, now).await?;
+            // A report without findings waits with its run; it may have been a dry run's until now.
+            let state = if run.checkpoint.planned {
+                "in_force"
+            } else {
+                "staged"
+            };
+            move_facts(tx, run, planning, state).await?;
+        }
+    }
+    if !orders.dry_run {
+        note_real_start(tx, run, now).await?;
+    }
+    write_checkpoint(tx, run).await?;
+    keep_plan(tx, run, orders).await
+}
+
+/// Takes the marks of earlier runs of the integration away, makes those of this plan, and puts that on record.
 async fn keep_back(
     tx: &mut SqliteConnection,
     run: &ClaimedRun,
     planning: &Planning,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let integration = run.record.integration;
-    holds::release(tx, integration).await?;
-    // A report without findings that an earlier run kept back can be approved no more.
-    sqlx::query(
-        "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = 'staged' AND run_id <> $2 AND id IS NOT $3",
-    )
-    .bind(integration.to_string())
-    .bind(run.id().to_string())
-    .bind(planning.set.map(|set| set.0))
-    .execute(&mut *tx)
-    .await?;
     let Some(account) = planning.account else {
         return Ok(());
     };
-    holds::hold(tx, account, run.id(), integration, planning.hold.removals()).await
+    let integration = run.record.integration;
+    holds::release(tx, integration, Some(account)).await?;
+    holds::hold(tx, account, run.id(), integration, planning.hold.removals()).await?;
+    if planning.hold == Hold::Nothing {
+        return Ok(());
+    }
+    let row = runs::row_of(tx, run.id()).await?;
+    let actor = Actor::named(row.try_get("requested_by")?);
+    runs::append_run_hold(tx, &runs::record(&row)?, actor, now).await
+}
+
+/// Says in a run's plan what is kept back: removals, or everything, of which the removals alone are steps.
+async fn note_hold(tx: &mut SqliteConnection, run: RunId, hold: &Hold) -> Result<(), StoreError> {
+    holds::note_hold(tx, run, hold.removals()).await?;
+    if matches!(hold, Hold::Everything(_)) {
+        sqlx::query("DELETE FROM plan_steps WHERE run_id = $1 AND change <> 'hold'")
+            .bind(run.to_string())
+            .execute(tx)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Moves the plan's facts to a state that one set of the integration has.
@@ -275,13 +312,17 @@ async fn move_facts(
     let Some(set) = planning.set else {
         return Ok(());
     };
-    // Before the other, so that the index of one set in force is never hurt.
-    sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND state = $2 AND id <> $3")
-        .bind(run.record.integration.to_string())
-        .bind(state)
-        .bind(set.0)
-        .execute(&mut *tx)
-        .await?;
+    // Before the other, so that the index of one set in force is never hurt. A report without findings that an earlier run
+    // kept back can be approved no more once facts come into force.
+    sqlx::query(
+        "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1 AND id <> $3 \
+         AND (state = $2 OR (state = 'staged' AND $2 = 'in_force'))",
+    )
+    .bind(run.record.integration.to_string())
+    .bind(state)
+    .bind(set.0)
+    .execute(&mut *tx)
+    .await?;
     let moved = sqlx::query(
         "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry')",
     )

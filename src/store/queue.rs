@@ -10,14 +10,22 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::removal::Deletion;
+use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json};
-use super::{Actor, CancelOrder, FactSetId, Store, StoreError, Verified, removal};
+use super::{
+    Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, Verified, attempts, holds, removal,
+};
 use crate::domain::{
-    Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    AttemptOutcome, Failure, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag, Timestamp,
+    Trigger,
 };
 
 /// How long a run stays its owner's without a sign of life.
-const LEASE: Duration = Duration::from_mins(2);
+pub(super) const LEASE: Duration = Duration::from_mins(2);
+
+/// No attempt is put off for longer than this.
+pub const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// What of a run need not be done again after a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +45,8 @@ pub struct Checkpoint {
     pub held: bool,
     /// How far a verification has come that reads address by address.
     pub verified: Option<Verified>,
-    /// What the audit log is to keep of the integration that a removal deletes.
-    pub deletes: Option<serde_json::Value>,
+    /// What the audit log is to tell of the integration that a removal deletes.
+    pub deletes: Option<Deletion>,
 }
 
 /// A rerun of a report, known by the run that was the newest before it.
@@ -113,6 +121,7 @@ impl Store {
     /// When the database cannot.
     pub async fn release_all_runs(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, None, &[]).await?;
         let freed = sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $1 WHERE state IN ('queued', 'running')",
         );
@@ -137,15 +146,22 @@ impl Store {
     ) -> Result<Option<ClaimedRun>, StoreError> {
         let token = Uuid::new_v4().to_string();
         let mut tx = self.write().await?;
+        attempts::close_lost(&mut tx, Some(now), works_on).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("UPDATE runs SET state = 'running', lease_token = ");
         sql.push_bind(&token)
             .push(", lease_until = ")
             .push_bind((now + LEASE).as_millis());
         sql.push(", attempts = attempts + 1, fruitless = fruitless + 1, started_at = coalesce(started_at, ");
         sql.push_bind(now.as_millis());
-        sql.push(") WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND resume_at <= ");
-        sql.push_bind(now.as_millis())
-            .push(" AND (lease_until IS NULL OR lease_until < ");
+        // One that never began waits for nothing, and no pause is longer than the longest: a time beyond that is of a clock
+        // that was set back since.
+        sql.push(
+            ") WHERE id = (SELECT id FROM runs WHERE state IN ('queued', 'running') AND (state = 'queued' OR resume_at NOT BETWEEN ",
+        );
+        sql.push_bind(now.as_millis() + 1)
+            .push(" AND ")
+            .push_bind((now + LONGEST_PAUSE).as_millis());
+        sql.push(") AND (lease_until IS NULL OR lease_until < ");
         sql.push_bind(now.as_millis()).push(")");
         for run in works_on {
             sql.push(" AND id <> ").push_bind(run.to_string());
@@ -153,7 +169,9 @@ impl Store {
         sql.push(" ORDER BY queued_at, id LIMIT 1) RETURNING *");
         let row = sql.build().fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(None) };
-        let claimed = claimed(&row, token)?;
+        let mut claimed = claimed(&row, token)?;
+        claimed.record.attempt_log =
+            attempts::begin(&mut tx, claimed.id(), claimed.record.attempts, now).await?;
         tx.commit().await?;
         Ok(Some(claimed))
     }
@@ -228,6 +246,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         touch(&mut tx, run, now).await?;
+        let failure = end.failure.as_ref();
+        let outcome = failure.map_or(AttemptOutcome::Interrupted, |_| AttemptOutcome::Failed);
+        let at = now;
+        attempts::close(&mut tx, run.id(), &attempts::End { outcome, failure, at }).await?;
+        let detail = failure.map(|_| format!("waits until {} for the next attempt", end.resume_at));
+        rest_progress(&mut tx, run.id(), detail).await?;
         sqlx::query(
             "UPDATE runs SET lease_token = NULL, lease_until = NULL, resume_at = $2, failure = $3, \
              fruitless = CASE WHEN $4 THEN 0 WHEN $3 IS NULL THEN max(fruitless - 1, 0) ELSE fruitless END WHERE id = $1",
@@ -294,6 +318,13 @@ async fn end(
     ending: &Ending,
     now: Timestamp,
 ) -> Result<RunRecord, StoreError> {
+    let attempt = attempts::End {
+        outcome: AttemptOutcome::of_last(ending.state),
+        failure: ending.failure.as_ref(),
+        at: now,
+    };
+    attempts::close(&mut *tx, run.id(), &attempt).await?;
+    rest_progress(&mut *tx, run.id(), None).await?;
     let row = sqlx::query(
         "UPDATE runs SET state = $2, failure = $3, finished_at = $4, lease_token = NULL, lease_until = NULL \
          WHERE id = $1 RETURNING *",
@@ -322,13 +353,15 @@ async fn end(
         Some(order) => order.actor(),
         None => Actor::named(row.try_get("requested_by")?),
     };
-    runs::append_run_end(tx, &record, actor.clone(), now).await?;
-    if ending.state == RunState::Held {
-        runs::append_run_hold(tx, &record, actor, now).await?;
+    runs::append_run_end(tx, &record, actor, now).await?;
+    if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {
+        // Those that somebody else wants by now, at the value that they have.
+        holds::release(tx, record.integration, None).await?;
     }
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
-        let deletes = run.checkpoint.deletes.clone();
-        removal::complete(tx, &record, row.try_get("requested_by")?, deletes, now).await?;
+        let deletion = run.checkpoint.deletes.clone();
+        let deletion = deletion.ok_or_else(|| StoreError::corrupt("runs.checkpoint"))?;
+        removal::complete(tx, &record, deletion, now).await?;
     }
     Ok(record)
 }
@@ -412,14 +445,14 @@ pub(super) async fn write_checkpoint(tx: &mut SqliteConnection, run: &ClaimedRun
     Ok(())
 }
 
-/// Remembers what the audit log is to keep of the integration that a removal deletes.
+/// Remembers what the audit log is to tell of the integration that a removal deletes.
 pub(super) async fn note_deletion(
     tx: &mut SqliteConnection,
     run: RunId,
-    integration: Option<&serde_json::Value>,
+    entry: &AuditEntry,
 ) -> Result<(), StoreError> {
     let checkpoint = Checkpoint {
-        deletes: integration.cloned(),
+        deletes: Some(Deletion::new(entry)),
         ..Checkpoint::default()
     };
     sqlx::query("UPDATE runs SET checkpoint = $2 WHERE id = $1")

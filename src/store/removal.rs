@@ -1,13 +1,41 @@
 //! The end of integrations: at once, with their labels left where they are, or by a run that removes the labels first.
 
+use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 
 use super::runs::{self, Newest};
 use super::{
-    Actor, AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit,
+    AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit, holds,
     integrations, ledger, queue, run_start,
 };
 use crate::domain::{IntegrationId, RunFlags, RunRecord, SettingsTag, Timestamp, Trigger};
+
+/// A removal that began.
+#[derive(Clone, Debug)]
+pub struct StartedRemoval {
+    /// Its run.
+    pub run: StartedRun,
+    /// A run that was waiting, and was ended for it.
+    pub ended: Option<RunRecord>,
+}
+
+/// What the audit log is to tell of a deletion once it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    by: CancelOrder,
+    /// The integration as it was.
+    integration: Option<serde_json::Value>,
+}
+
+impl Deletion {
+    /// What the entry of the request tells.
+    pub(super) fn new(entry: &AuditEntry) -> Self {
+        Self {
+            by: CancelOrder::by(&entry.actor, DELETED),
+            integration: entry.original_object.clone(),
+        }
+    }
+}
 
 /// Why the runs of an integration that goes end.
 const DELETED: &str = "the integration was deleted";
@@ -49,9 +77,10 @@ impl Store {
         tag: Option<SettingsTag>,
         entry: &AuditEntry,
         now: Timestamp,
-    ) -> Result<StartedRun, StoreError> {
+    ) -> Result<StartedRemoval, StoreError> {
         let mut tx = self.write().await?;
         check_tag(&mut tx, id, tag).await?;
+        let mut ended = None;
         let active = runs::newest(&mut tx, id, Newest::Active).await?;
         if let Some(other) = active.filter(|run| run.trigger != Trigger::Removal) {
             let order = CancelOrder::by(&entry.actor, DELETED);
@@ -61,14 +90,15 @@ impl Store {
                 tx.commit().await?;
                 return Err(StoreError::RunEnding(other.id));
             }
+            ended = Some(after);
         }
         let start = RunStart::new(entry.actor.clone(), Trigger::Removal, RunFlags::default());
         let started = run_start::start(&mut tx, id, &start, None, now).await?;
         if !started.joined {
-            queue::note_deletion(&mut tx, started.record.id, entry.original_object.as_ref()).await?;
+            queue::note_deletion(&mut tx, started.record.id, entry).await?;
         }
         tx.commit().await?;
-        Ok(started)
+        Ok(StartedRemoval { run: started, ended })
     }
 }
 
@@ -76,8 +106,7 @@ impl Store {
 pub(super) async fn complete(
     tx: &mut SqliteConnection,
     run: &RunRecord,
-    requested_by: String,
-    deleted: Option<serde_json::Value>,
+    deletion: Deletion,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let name: Option<String> = sqlx::query_scalar("SELECT name FROM integrations WHERE id = $1")
@@ -86,7 +115,7 @@ pub(super) async fn complete(
         .await?;
     erase(tx, run.integration).await?;
     let entry = AuditEntry {
-        actor: Actor::named(requested_by),
+        actor: deletion.by.actor(),
         action: AuditAction::Delete,
         description: format!(
             "Integration {} was deleted, after the run {} had removed its labels",
@@ -94,7 +123,7 @@ pub(super) async fn complete(
             run.id
         ),
         original_id: run.integration.to_string(),
-        original_object: deleted,
+        original_object: deletion.integration,
         new_object: None,
     };
     audit::append(tx, &entry, now).await
@@ -114,13 +143,17 @@ async fn check_tag(
 
 async fn erase(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
     ledger::forget_integration(tx, id).await?;
-    for delete in [
-        "DELETE FROM fact_addresses WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
-        "DELETE FROM facts WHERE fact_set IN (SELECT id FROM fact_sets WHERE integration_id = $1)",
-        "DELETE FROM fact_sets WHERE integration_id = $1",
+    holds::release(tx, id, None).await?;
+    // The rows of facts and plans are swept later, some thousand at a time.
+    for statement in [
+        "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1",
+        "UPDATE runs SET plan = 'dropped' WHERE integration_id = $1 AND plan = 'kept'",
         "DELETE FROM integrations WHERE id = $1",
     ] {
-        sqlx::query(delete).bind(id.to_string()).execute(&mut *tx).await?;
+        sqlx::query(statement)
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::queue::{touch, write_checkpoint, write_on};
 use super::runs::{json, json_text};
 use super::{ClaimedRun, Orders, Store, StoreError};
-use crate::domain::{Certificate, Counts, Phase, Progress, Skipped, Timestamp, Warning};
+use crate::domain::{Certificate, Counts, Phase, Progress, RunId, Skipped, Timestamp, Warning};
 
 impl Store {
     /// Shows what the run is doing and how far it has come.
@@ -29,6 +29,43 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(orders)
+    }
+
+    /// Keeps how far the run came, also when it was told to end.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn keep_progress(
+        &self,
+        run: &ClaimedRun,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        write_progress(&mut tx, run.id(), progress).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Says what the run waits for, or with `None` that it waits no longer. Waiting is no progress: the time of the last one
+    /// stays.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or when the database cannot.
+    pub async fn save_detail(
+        &self,
+        run: &ClaimedRun,
+        detail: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        touch(&mut tx, run, now).await?;
+        let progress = read_progress(&mut tx, run.id()).await?;
+        let detail = detail.map(str::to_owned);
+        write_progress(&mut tx, run.id(), &Progress { detail, ..progress }).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Remembers what need not be done again.
@@ -107,13 +144,62 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         touch(&mut tx, run, now).await?;
-        let row = sqlx::query("SELECT counts FROM runs WHERE id = $1").bind(run.id().to_string());
-        let mut counts: Counts = json(&row.fetch_one(&mut *tx).await?, "counts")?;
+        let mut counts = read_counts(&mut tx, run).await?;
         counts.rejected = rejected;
         write_counts(&mut tx, run, &counts).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Counts pairs that Fusion acknowledged.
+pub(super) async fn count_pushed(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    pairs: u64,
+) -> Result<(), StoreError> {
+    let mut counts = read_counts(tx, run).await?;
+    counts.pushed += pairs;
+    write_counts(tx, run, &counts).await
+}
+
+/// Lets the progress of a run rest that nobody works on any more: nothing moves, and `detail` says why.
+pub(super) async fn rest_progress(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    detail: Option<String>,
+) -> Result<(), StoreError> {
+    let progress = read_progress(tx, run).await?;
+    let resting = Progress {
+        detail,
+        rows_per_s: None,
+        eta_s: None,
+        ..progress
+    };
+    write_progress(tx, run, &resting).await
+}
+
+async fn read_progress(tx: &mut SqliteConnection, run: RunId) -> Result<Progress, StoreError> {
+    let row = sqlx::query("SELECT progress FROM runs WHERE id = $1").bind(run.to_string());
+    json(&row.fetch_one(tx).await?, "progress")
+}
+
+async fn write_progress(
+    tx: &mut SqliteConnection,
+    run: RunId,
+    progress: &Progress,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET progress = $2 WHERE id = $1")
+        .bind(run.to_string())
+        .bind(json_text(progress))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn read_counts(tx: &mut SqliteConnection, run: &ClaimedRun) -> Result<Counts, StoreError> {
+    let row = sqlx::query("SELECT counts FROM runs WHERE id = $1").bind(run.id().to_string());
+    json(&row.fetch_one(tx).await?, "counts")
 }
 
 pub(super) async fn write_counts(

@@ -57,6 +57,25 @@ impl Store {
         tx.commit().await?;
         Ok(started)
     }
+
+    /// Takes the last start of an integration for one of now, when it lies in the future: the clock was set back since.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn forget_future_start(
+        &self,
+        integration: IntegrationId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE integrations SET last_started_at = $2 WHERE id = $1 AND last_started_at > $2")
+            .bind(integration.to_string())
+            .bind(now.as_millis())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
 }
 
 /// Starts or joins a run within a transaction; an approval names the run that it `approves`.

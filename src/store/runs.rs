@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use super::run_notes::rest_progress;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, IntegrationId, Phase, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
+    Cancellation, Counts, IntegrationId, Phase, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger,
 };
 
 /// By whom and why a run is to end.
@@ -165,7 +166,11 @@ pub(super) async fn cancel_unfinished(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = row else { return Ok(()) };
-    let record = record(&row)?;
+    let mut record = record(&row)?;
+    if record.state.is_final() {
+        rest_progress(tx, record.id, None).await?;
+        record.progress.detail = None;
+    }
     let entry = AuditEntry {
         actor: order.actor(),
         action: AuditAction::RunCancel,
@@ -264,7 +269,14 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
     };
     let phase: Option<&str> = row.try_get("phase")?;
     let tag: Option<i64> = row.try_get("settings_tag")?;
+    let state = RunState::read(row.try_get("state")?).ok_or_else(|| corrupt("runs.state"))?;
+    let counts: Counts = json(row, "counts")?;
     let cancel: Option<CancelOrder> = optional_json(row, "cancel")?;
+    let cancellation = cancel.map(|CancelOrder { user, reason, .. }| Cancellation {
+        user,
+        reason,
+        pushed: (state == RunState::Cancelled).then(|| Cancellation::pushed_in_words(counts.pushed)),
+    });
     Ok(RunRecord {
         id: row
             .try_get::<&str, _>("id")?
@@ -274,21 +286,22 @@ pub(super) fn record(row: &SqliteRow) -> Result<RunRecord, StoreError> {
             .try_get::<&str, _>("integration_id")?
             .parse()
             .map_err(|_| corrupt("runs.integration_id"))?,
-        state: RunState::read(row.try_get("state")?).ok_or_else(|| corrupt("runs.state"))?,
+        state,
         phase: phase
             .map(|phase| Phase::read(phase).ok_or_else(|| corrupt("runs.phase")))
             .transpose()?,
         trigger: Trigger::read(row.try_get("trigger")?).ok_or_else(|| corrupt("runs.trigger"))?,
         dry_run: row.try_get("dry_run")?,
         attempts: row.try_get("attempts")?,
+        attempt_log: json(row, "attempt_log")?,
         settings_etag: tag.map(|tag| SettingsTag(tag).to_string()),
         progress: json(row, "progress")?,
         certificate: optional_json(row, "certificate")?,
-        counts: json(row, "counts")?,
+        counts,
         skipped: json(row, "skipped")?,
         warnings: json(row, "warnings")?,
         failure: optional_json(row, "failure")?,
-        cancellation: cancel.map(|CancelOrder { user, reason, .. }| Cancellation { user, reason }),
+        cancellation,
         approved_by: row.try_get("approved_by")?,
         queued_at: time("queued_at")?.unwrap_or_default(),
         started_at: time("started_at")?,

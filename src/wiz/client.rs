@@ -10,19 +10,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::Problem;
+use super::patience::{Patience, WaitListener};
 use super::queries::{self, Query};
 use super::report::{Unreadable, WireReport, WireReportRun};
 use super::request::REPORT_TYPE;
 use super::{FoundReport, Report, ReportRequest, ReportRun, WizError, answer, token};
 use crate::clock::Clock;
 use crate::domain::{BearerToken, ReportId, ReportRunId, WizCredentials};
-use crate::outgoing::{Call, Outgoing, RateLimiter, TokenCache};
+use crate::outgoing::{Call, Outgoing, RateLimiter, Repeat, TokenCache};
 
 /// Wiz's gateway cuts a request at about 120 s; giving up before gives an error that says so.
 const TIMEOUT: Duration = Duration::from_secs(115);
-
-/// The pause of a service account that was told to slow down, but not for how long.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Reports looked at per page, and pages at most: a search for a full name gives a handful.
 const REPORTS_PER_PAGE: u32 = 100;
@@ -33,7 +31,11 @@ const RUNS_LOOKED_AT: u32 = 20;
 
 /// Asks one Wiz tenant as one service account. Cheap to clone.
 #[derive(Clone)]
-pub struct WizClient(Arc<Inner>);
+pub struct WizClient {
+    shared: Arc<Inner>,
+    /// Who hears of waits. Without one nothing waits because Wiz asked to slow down: that is an error then.
+    listener: Option<WaitListener>,
+}
 
 struct Inner {
     outgoing: Outgoing,
@@ -106,21 +108,43 @@ impl WizClient {
         limiter: Arc<RateLimiter>,
         token: Arc<TokenCache>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let shared = Arc::new(Inner {
             outgoing,
             clock,
             credentials,
             limiter,
             token,
-        }))
+        });
+        Self {
+            shared,
+            listener: None,
+        }
+    }
+
+    /// The same client, but one that waits when Wiz asks to slow down and then goes on, and tells of it. Otherwise that is
+    /// an error of the call.
+    #[must_use]
+    pub fn patient(self, listener: WaitListener) -> Self {
+        Self {
+            listener: Some(listener),
+            ..self
+        }
+    }
+
+    pub(super) fn limiter(&self) -> &RateLimiter {
+        &self.shared.limiter
+    }
+
+    pub(super) const fn listener(&self) -> Option<&WaitListener> {
+        self.listener.as_ref()
     }
 
     pub(super) fn outgoing(&self) -> &Outgoing {
-        &self.0.outgoing
+        &self.shared.outgoing
     }
 
     pub(super) fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.shared.clock
     }
 
     /// Makes sure that there is a token.
@@ -128,7 +152,14 @@ impl WizClient {
     /// # Errors
     /// When the sign-in fails.
     pub async fn sign_in(&self) -> Result<(), WizError> {
-        self.token(None).await.map(drop)
+        let mut patience = Patience::new(self);
+        loop {
+            patience.wait().await;
+            let result = self.token(None).await.map(drop);
+            if !patience.goes_on(&result, Repeat::Harmless) {
+                return result;
+            }
+        }
     }
 
     /// Signs in even when there is a token: a check of the credentials.
@@ -136,7 +167,7 @@ impl WizClient {
     /// # Errors
     /// When the sign-in fails.
     pub async fn sign_in_anew(&self) -> Result<(), WizError> {
-        self.0.token.forget().await;
+        self.shared.token.forget().await;
         self.sign_in().await
     }
 
@@ -278,8 +309,24 @@ impl WizClient {
         }
     }
 
-    /// Asks, and once more with a fresh token when the token is refused: nothing was done then.
+    /// Asks as often as Wiz asks to slow down, within the client's patience.
     async fn ask<T: DeserializeOwned>(
+        &self,
+        query: &'static Query,
+        variables: &Value,
+    ) -> Result<T, WizError> {
+        let mut patience = Patience::new(self);
+        loop {
+            patience.wait().await;
+            let result = self.ask_signed_in(query, variables).await;
+            if !patience.goes_on(&result, query.repeat) {
+                return result;
+            }
+        }
+    }
+
+    /// Asks, and once more with a fresh token when the token is refused: nothing was done then.
+    async fn ask_signed_in<T: DeserializeOwned>(
         &self,
         query: &'static Query,
         variables: &Value,
@@ -300,41 +347,33 @@ impl WizClient {
         variables: &Value,
         token: &BearerToken,
     ) -> Result<T, WizError> {
-        let url = self.0.credentials.connection.api_endpoint.url().clone();
+        let url = self.shared.credentials.connection.api_endpoint.url().clone();
         let body = Body {
             query: query.text,
             variables,
         };
         let call = Call::new(query.name, Method::POST, url, TIMEOUT)
             .repeat(query.repeat)
+            .limited(&self.shared.limiter)
             .json(&body)
             .bearer(token)
             .ok_or_else(|| Problem::NoToken.when(query.purpose))?;
-        self.0.limiter.turn().await;
-        let answer = self.0.outgoing.send(&call).await;
+        let answer = self.shared.outgoing.send(&call).await;
         let answer = answer.map_err(|error| Problem::from(error).when(query.purpose))?;
-        let result = answer::read(query, &answer, token);
-        if let Err(WizError {
-            problem: Problem::Throttled,
-            retry_after,
-            ..
-        }) = &result
-        {
-            self.0.limiter.pause(retry_after.unwrap_or(PAUSE));
-        }
-        result
+        answer::read(query, &answer, token)
     }
 
     async fn token(&self, refused: Option<&BearerToken>) -> Result<BearerToken, WizError> {
-        let sign_in = async || token::sign_in(&self.0.outgoing, &self.0.credentials).await;
-        self.0.token.token(refused, sign_in).await
+        let shared = &self.shared;
+        let sign_in = async || token::sign_in(&shared.outgoing, &shared.limiter, &shared.credentials).await;
+        shared.token.token(refused, sign_in).await
     }
 }
 
 impl fmt::Debug for WizClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WizClient")
-            .field(&self.0.credentials.connection)
+            .field(&self.shared.credentials.connection)
             .finish()
     }
 }

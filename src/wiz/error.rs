@@ -35,8 +35,8 @@ pub(super) enum Problem {
     License,
     #[error("the request is refused: {0}")]
     BadInput(String),
-    #[error("too many requests")]
-    Throttled,
+    #[error("too many requests (HTTP {0})")]
+    Throttled(u16),
     #[error("not found")]
     NotFound,
     #[error("a server error (HTTP {0})")]
@@ -131,10 +131,10 @@ impl WizError {
                 Kind::Report,
                 format!("Could not {purpose}: Wiz refuses the request: {text}"),
             ),
-            Problem::Throttled => Failure::passing(
+            Problem::Throttled(_) => Failure::passing(
                 Kind::RateLimited,
                 format!(
-                    "Could not {purpose}: Wiz asks to slow down (HTTP 429). When this happens often, lower \
+                    "Could not {purpose}: Wiz asks to slow down. When this happens often, lower \
                      WIZ_CONTEXT_WIZ_REQUESTS_PER_SECOND, or give this service a service account of its own."
                 ),
             ),

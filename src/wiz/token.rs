@@ -1,12 +1,13 @@
 //! Sign-in: a token for a service account.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 
 use super::error::{Problem, WizError};
 use crate::domain::WizCredentials;
-use crate::outgoing::{Answer, Call, FreshToken, NoToken, Outgoing, Repeat};
+use crate::outgoing::{Answer, Call, FreshToken, NoToken, Outgoing, RateLimiter, Repeat};
 
 /// Sign-ins answer within a second or two.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,11 +20,13 @@ const PURPOSE: &str = "sign in at Wiz";
 /// Signs a service account in.
 pub(super) async fn sign_in(
     outgoing: &Outgoing,
+    limiter: &Arc<RateLimiter>,
     credentials: &WizCredentials,
 ) -> Result<FreshToken, WizError> {
     let token_url = &credentials.connection.token_url;
     let call = Call::new("wiz.sign_in", Method::POST, token_url.url().clone(), TIMEOUT)
         .repeat(Repeat::Harmless)
+        .limited(limiter)
         .form(&[
             ("grant_type", "client_credentials"),
             ("audience", token_url.audience()),
@@ -47,7 +50,7 @@ fn read(answer: &Answer) -> Result<FreshToken, WizError> {
         },
         // Identity providers answer 400 with `invalid_client` too.
         status @ (400 | 401 | 403) => Problem::SignInRefused(status),
-        429 => Problem::Throttled,
+        status @ 429 => Problem::Throttled(status),
         status @ (408 | 500..=599) => Problem::Unavailable(status),
         status => Problem::Refused {
             status,

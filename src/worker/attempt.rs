@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::interruption::Interruption;
 use super::planning::Plan;
+use super::waits::tell_of_waits;
 use super::workers::Workers;
 use crate::domain::{FailureKind, Integration, Phase, Progress, RunRecord, Timestamp, Warning};
 use crate::store::{ClaimedRun, Completion, Orders};
@@ -24,6 +25,8 @@ pub(super) struct Attempt {
     pub(super) orders: Orders,
     /// Whether anything was done that need not be done again.
     pub(super) advanced: bool,
+    /// What was shown last.
+    shown: Option<(Phase, Progress)>,
     turn: Turn,
 }
 
@@ -33,6 +36,7 @@ impl Attempt {
         let id = run.record.integration;
         let integration = workers.store.integration(id).await?;
         let wiz = workers.wiz.client(workers.store.wiz_credentials(id).await?);
+        let wiz = wiz.patient(tell_of_waits(&workers, &run));
         let full_push_every = workers.settings.full_push_every;
         let (has_account, now) = (workers.fusion.is_some(), workers.clock.now());
         let begun = workers
@@ -46,6 +50,7 @@ impl Attempt {
             wiz,
             orders,
             advanced: false,
+            shown: None,
             turn,
         })
     }
@@ -66,12 +71,30 @@ impl Attempt {
 
     /// Shows what the run does, and hears what is asked of it by now.
     pub(super) async fn show(&mut self, phase: Phase, mut progress: Progress) -> Result<(), Interruption> {
-        progress.updated_at = Some(self.now());
+        self.note_time(phase, &mut progress);
         let store = &self.workers.store;
         self.orders = store
             .save_progress(&self.run, phase, &progress, self.now())
             .await?;
+        self.shown = Some((phase, progress));
+        self.workers.desk.run_moved(self.run.id());
         Ok(())
+    }
+
+    /// Keeps how far the present phase came, also when the run was told to end.
+    pub(super) async fn keep(&mut self, mut progress: Progress) -> Result<(), Interruption> {
+        if let Some((phase, _)) = self.shown {
+            self.note_time(phase, &mut progress);
+        }
+        let store = &self.workers.store;
+        Ok(store.keep_progress(&self.run, &progress, self.now()).await?)
+    }
+
+    /// Notes when something last moved: now, unless it stands as it was shown last.
+    fn note_time(&self, phase: Phase, progress: &mut Progress) {
+        let last = self.shown.as_ref().filter(|(shown, _)| *shown == phase);
+        let unmoved = last.filter(|(_, shown)| shown.is_where(progress));
+        progress.updated_at = unmoved.map_or_else(|| Some(self.now()), |(_, shown)| shown.updated_at);
     }
 
     /// Warns a person on the run's record.

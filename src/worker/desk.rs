@@ -11,6 +11,9 @@ use crate::domain::{IntegrationId, RunId};
 /// How many ends of runs a slow listener may lag behind; it looks into the store when it does.
 const ENDED_BACKLOG: usize = 64;
 
+/// Likewise of moves of runs.
+const MOVED_BACKLOG: usize = 256;
+
 /// Wakes the workers, ends runs under way, and tells when one ended. Cheap to clone; clones share one desk.
 ///
 /// The store knows everything that matters; the desk only spares waiting for the next look into it.
@@ -22,6 +25,7 @@ struct Inner {
     queue: Notify,
     schedule: Notify,
     ended: broadcast::Sender<RunId>,
+    moved: broadcast::Sender<Option<RunId>>,
     active: Mutex<HashMap<RunId, (IntegrationId, CancellationToken)>>,
 }
 
@@ -29,10 +33,12 @@ impl Desk {
     /// A desk without runs.
     pub fn new() -> Self {
         let (ended, _) = broadcast::channel(ENDED_BACKLOG);
+        let (moved, _) = broadcast::channel(MOVED_BACKLOG);
         Self(Arc::new(Inner {
             queue: Notify::new(),
             schedule: Notify::new(),
             ended,
+            moved,
             active: Mutex::new(HashMap::new()),
         }))
     }
@@ -47,8 +53,10 @@ impl Desk {
         self.0.schedule.notify_one();
     }
 
-    /// Ends the work on an integration's run, if there is any: its cancellation is in the store already.
+    /// Ends the work on an integration's run, if there is any: its cancellation is in the store already. One that nobody
+    /// works on has ended there.
     pub fn cancel_work_of(&self, integration: IntegrationId) {
+        drop(self.0.moved.send(None));
         for (of, token) in self.lock().values() {
             if *of == integration {
                 token.cancel();
@@ -68,10 +76,22 @@ impl Desk {
         self.0.ended.subscribe()
     }
 
-    /// Tells that a run ended, or was ended without a worker.
+    /// Tells that a run ended, or was ended without a worker. The schedule may have waited for that.
     pub fn run_ended(&self, run: RunId) {
+        self.schedule_changed();
         // Nobody listening is no failure.
         drop(self.0.ended.send(run));
+        self.run_moved(run);
+    }
+
+    /// Tells of each run whose record changes from now on; with `None` of one whose id is not at hand.
+    pub fn moved_runs(&self) -> broadcast::Receiver<Option<RunId>> {
+        self.0.moved.subscribe()
+    }
+
+    /// Tells that the record of a run changed. Waits for nobody: who lags behind looks into the store.
+    pub fn run_moved(&self, run: RunId) {
+        drop(self.0.moved.send(Some(run)));
     }
 
     /// Waits until a run may be waiting.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::attempt::Attempt;
 use super::interruption::{Interruption, broke_down};
-use super::pace::Pace;
+use super::pace::{Pace, percent};
 use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Verdict, Warning};
 use crate::pipeline::{ReportError, ReportFacts, check_row_count, read_report};
 use crate::store::FactSetId;
@@ -43,13 +43,25 @@ struct Pieces {
 impl Attempt {
     /// Reads a complete run of the report and stages its facts, which are then the run's.
     pub(super) async fn download(&mut self, report_run: &ReportRun) -> Result<FactSetId, Interruption> {
-        self.show(Phase::Downloading, Progress::default()).await?;
+        let begun = Progress {
+            rows_total: report_run.rows,
+            ..Progress::default()
+        };
+        self.show(Phase::Downloading, begun).await?;
         let mut download = self.wiz.download(report_run).await?;
         let read = self.read(&mut download, report_run.rows).await?;
         let facts = match read {
             Ok(facts) => facts,
             Err(error) => return Err(unusable(error, &download).into()),
         };
+        let read_to_its_end = Progress {
+            rows: facts.rows,
+            rows_total: report_run.rows,
+            bytes: download.received_bytes(),
+            percent: Some(100),
+            ..Progress::default()
+        };
+        self.show(Phase::Downloading, read_to_its_end).await?;
         let rule = self.workers.settings.policy.row_count;
         let row_warning = match check_row_count(facts.rows, report_run.rows, rule) {
             Ok(warning) => warning,
@@ -94,13 +106,17 @@ impl Attempt {
                 break;
             }
             if pace.is_due() {
-                let (received, total) = (download.received_bytes(), download.total_bytes());
+                let (rows, bytes) = (rows.load(Ordering::Relaxed), download.received_bytes());
+                // By bytes where the storage tells how many there are, for rows lie differently dense in them.
+                let by_bytes = download.total_bytes().map(|total| (bytes, total));
+                let by = by_bytes.or(rows_total.map(|total| (rows, total)));
                 let progress = Progress {
-                    rows: rows.load(Ordering::Relaxed),
+                    rows,
                     rows_total,
-                    bytes: received,
-                    percent: total.map(|total| percent(received, total)),
-                    eta_s: total.and_then(|total| pace.seconds_left(received, total)),
+                    bytes,
+                    rows_per_s: pace.per_second(rows),
+                    percent: by.map(|(part, whole)| percent(part, whole)),
+                    eta_s: by.and_then(|(part, whole)| pace.seconds_left(part, whole)),
                     ..Progress::default()
                 };
                 self.show(Phase::Downloading, progress).await?;
@@ -203,14 +219,6 @@ fn unusable(error: ReportError, download: &ReportDownload) -> Failure {
     }
 }
 
-/// A part in percent.
-pub(super) fn percent(part: u64, whole: u64) -> u8 {
-    let percent = (u128::from(part) * 100)
-        .checked_div(u128::from(whole))
-        .unwrap_or(100);
-    u8::try_from(percent.min(100)).expect("at most 100")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,10 +242,5 @@ mod tests {
         let mut text = String::new();
         Pieces::new(channel).read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
-    }
-
-    #[test]
-    fn a_part_of_nothing_is_all_of_it() {
-        assert_eq!((percent(1, 3), percent(0, 0), percent(5, 4)), (33, 100, 100));
     }
 }

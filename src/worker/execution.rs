@@ -19,7 +19,7 @@ use super::desk::Work;
 use super::interruption::{Interruption, broke_down, log};
 use super::workers::Workers;
 use crate::domain::{Failure, FailureKind, RunRecord, RunState, Timestamp};
-use crate::store::{AttemptEnd, ClaimedRun, Ending, Orders, StoreError};
+use crate::store::{AttemptEnd, ClaimedRun, Ending, LONGEST_PAUSE, Orders, StoreError};
 
 /// The time between two signs of life: several fit into the lease.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -33,9 +33,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(4);
 /// The pause after the first of several failures; it doubles, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_mins(5);
-
-/// The longest pause that a neighbour is granted.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Attempts in a row without progress that a run has.
 const MAX_FRUITLESS: u32 = 8;
@@ -73,6 +70,7 @@ pub(super) struct Execution {
 impl Execution {
     pub(super) fn new(workers: Workers, run: ClaimedRun) -> Self {
         let work = workers.desk.begin_work(run.id(), run.record.integration);
+        workers.desk.run_moved(run.id());
         Self {
             workers,
             run,
@@ -163,7 +161,7 @@ impl Execution {
         if fruitless >= MAX_FRUITLESS {
             return self.end(RunState::Failed, Some(exhausted(failure))).await;
         }
-        let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let asked = retry_after.unwrap_or_default().min(LONGEST_PAUSE);
         let pause = asked.max(pause_after(fruitless));
         self.give_back(Some(failure), (self.now() + pause).min(self.deadline()))
             .await
@@ -189,6 +187,7 @@ impl Execution {
             .store
             .end_attempt(&self.run, &end, self.now())
             .await?;
+        self.workers.desk.run_moved(self.run.id());
         Ok(None)
     }
 
@@ -197,7 +196,6 @@ impl Execution {
         tracing::info!(state = record.state.as_str(), "the run ended");
         self.workers.metrics.run_ended(record);
         self.workers.desk.run_ended(record.id);
-        self.workers.desk.schedule_changed();
         let store = &self.workers.store;
         for swept in [store.sweep_facts().await, store.sweep_plans().await] {
             if let Err(error) = swept {

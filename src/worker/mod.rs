@@ -1,4 +1,4 @@
-//! When runs happen, and what if they die: the schedule, the queue, and the path of one run.
+//! When runs happen, and what if they die: the schedule, the queue, the path of one run; and what becomes of its record.
 //!
 //! ```text
 //! scheduler ─┐                          ┌─▶ heartbeat
@@ -11,6 +11,7 @@ mod basis;
 mod desk;
 mod download;
 mod execution;
+mod housekeeping;
 mod interruption;
 mod pace;
 mod planning;
@@ -20,6 +21,7 @@ mod report;
 mod schedule;
 mod scheduler;
 mod verification;
+mod waits;
 mod wanted;
 mod workers;
 

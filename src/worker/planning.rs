@@ -3,7 +3,7 @@
 use super::attempt::Attempt;
 use super::interruption::Interruption;
 use super::wanted::{Wanted, wanted_addresses};
-use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Warning};
+use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Trigger, Warning};
 use crate::pipeline::{Comparison, compare, is_held};
 use crate::store::{FactSetId, FactView, Hold, Orders, PlanQuery, Planning, Store, StoreError};
 
@@ -70,18 +70,23 @@ impl Attempt {
     pub(super) async fn plan(&mut self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
         self.show(Phase::Planning, Progress::default()).await?;
         if self.run.checkpoint.planned {
-            return self.rest_of_plan().await;
+            return self.rest_of_plan(set).await;
         }
         let view = self.view(set).await?;
         let replaces_facts = view.replaces_facts();
         let draft = self.draft(view).await?;
-        let (hold, warning) = self.judge(&draft, replaces_facts);
-        let counts = counts_with(draft.counts, &hold);
+        let (pairs, counts) = (draft.pairs, draft.counts);
+        let (hold, warning) = self.judge(draft, replaces_facts);
+        let counts = counts_with(counts, &hold);
+        // First the warning, which says how to approve: nothing may be held without it.
+        if let Some(warning) = warning {
+            self.warn(&warning).await?;
+        }
         let planning = Planning {
             set,
             account: self.workers.fusion.as_ref().map(|target| target.account),
             counts,
-            pairs: draft.pairs,
+            pairs,
             hold,
         };
         let (store, now) = (self.workers.store.clone(), self.now());
@@ -97,11 +102,8 @@ impl Attempt {
             unchanged = counts.unchanged,
             "planned"
         );
-        if let Some(warning) = warning {
-            self.warn(&warning).await?;
-        }
         let pages = if self.run.checkpoint.planned {
-            Some(self.pages(self.view(None).await?, None))
+            Some(self.pages_to_push(set).await?)
         } else {
             None
         };
@@ -114,9 +116,8 @@ impl Attempt {
     }
 
     /// What is left of the plan that an earlier attempt made.
-    async fn rest_of_plan(&self) -> Result<Plan, Interruption> {
-        let view = self.view(None).await?;
-        let (mut pages, mut left) = (self.pages(view.clone(), None), 0);
+    async fn rest_of_plan(&self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
+        let (mut pages, mut left) = (self.pages_to_push(set).await?, 0);
         while let Some(page) = pages.next().await? {
             left += page
                 .comparison
@@ -127,7 +128,7 @@ impl Attempt {
         }
         Ok(Plan {
             orders: self.orders.clone(),
-            pages: Some(self.pages(view, None)),
+            pages: Some(self.pages_to_push(set).await?),
             steps: steps(&self.run.record.counts).max(left),
             left,
         })
@@ -141,6 +142,7 @@ impl Attempt {
         (counts.findings, counts.assets) = (read.findings, read.assets);
         store.begin_plan(&self.run, self.now()).await?;
         let mut pages = self.pages(view, Some(self.integration.id));
+        let may_hold = self.run.record.trigger.fetches_report();
         while let Some(page) = pages.next().await? {
             counts.addresses += page.own.addresses;
             counts.shared_addresses += page.own.shared;
@@ -155,20 +157,22 @@ impl Attempt {
                     Change::Hold { .. } => continue,
                 } += 1;
                 if let Change::Remove { pair, .. } = change
+                    && may_hold
                     && page.had_part.binary_search(pair).is_ok()
                 {
                     draft.removals.push(*pair);
                 }
             }
-            store
-                .append_plan(&self.run, &page.comparison.changes, self.now())
-                .await?;
+            let mut steps = page.comparison.changes;
+            // What is kept back for others is no step of this plan.
+            steps.retain(is_sent);
+            store.append_plan(&self.run, &steps, self.now()).await?;
         }
         Ok(draft)
     }
 
     /// Decides what the plan keeps back, and says so. What a person asked to remove is removed.
-    fn judge(&self, draft: &Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
+    fn judge(&self, draft: Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
         let (removals, had_part) = (draft.removals.len() as u64, draft.had_part);
         let percent = self.workers.settings.hold_removals_percent;
         if !self.run.record.trigger.fetches_report() {
@@ -184,7 +188,7 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Everything(draft.removals.clone()), Some(warning))
+            (Hold::Everything(draft.removals), Some(warning))
         } else if is_held(removals, had_part, percent) {
             let warning = Warning::new(
                 "removals_held",
@@ -195,10 +199,20 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Removals(draft.removals.clone()), Some(warning))
+            (Hold::Removals(draft.removals), Some(warning))
         } else {
             (Hold::Nothing, None)
         }
+    }
+
+    /// The pages of a plan that is in force. What an approval applies is held until it is removed, and the facts of a removal
+    /// are never in force.
+    async fn pages_to_push(&self, set: Option<FactSetId>) -> Result<PlanPages, StoreError> {
+        let trigger = self.run.record.trigger;
+        let view = self.view(set.filter(|_| trigger == Trigger::Removal)).await?;
+        let judges = matches!(trigger, Trigger::Approval | Trigger::Removal);
+        let judges_for = judges.then_some(self.integration.id);
+        Ok(self.pages(view, judges_for))
     }
 
     async fn view(&self, own: Option<FactSetId>) -> Result<FactView, StoreError> {

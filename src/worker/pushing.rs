@@ -8,12 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::attempt::Attempt;
-use super::download::percent;
 use super::interruption::{Interruption, broke_down};
-use super::pace::Pace;
+use super::pace::{Pace, percent};
 use super::planning::{Plan, PlanPages};
 use super::workers::{FusionTarget, Workers};
-use crate::domain::{Failure, FailureKind, LabelRecord, Pair, Phase, Progress, Warning};
+use crate::domain::{Failure, FailureKind, LabelRecord, Pair, Phase, Progress, Trigger, Warning};
 use crate::fusion::PushOutcome;
 use crate::pipeline::{Batch, Batcher};
 use crate::store::{ClaimedRun, StoreError};
@@ -54,7 +53,7 @@ impl Attempt {
             return Ok(());
         };
         let done = plan.steps - plan.left;
-        self.show(Phase::Pushing, pushed(done, plan.steps, None)).await?;
+        self.show(Phase::Pushing, pushed(done, plan.steps)).await?;
         let sending = Sending {
             workers: self.workers.clone(),
             target,
@@ -84,8 +83,11 @@ impl Attempt {
             };
             tally.add(sent.unwrap_or_else(|_| Tally::broken()));
             if pace.is_due() {
-                let left_s = pace.seconds_left(tally.settled, plan.left);
-                let progress = pushed(done + tally.settled, plan.steps, left_s);
+                let progress = Progress {
+                    rows_per_s: pace.per_second(tally.settled),
+                    eta_s: pace.seconds_left(tally.settled + tally.rejected, plan.left),
+                    ..pushed(done + tally.settled, plan.steps)
+                };
                 if let Err(error) = self.show(Phase::Pushing, progress).await {
                     tally.failed.get_or_insert(error);
                 }
@@ -96,11 +98,12 @@ impl Attempt {
         store.count_rejected(&self.run, tally.rejected, now).await?;
         tracing::info!(settled = tally.settled, rejected = tally.rejected, "pushed");
         self.report_refusals(&tally, done).await?;
+        let all = pushed(done + tally.settled, plan.steps);
         if let Some(failed) = tally.failed {
+            self.keep(all).await?;
             return Err(failed);
         }
-        self.show(Phase::Pushing, pushed(done + tally.settled, plan.steps, None))
-            .await
+        self.show(Phase::Pushing, all).await
     }
 
     /// Tells of records that Fusion refused. When it took none, now or in the `done` steps before, that is the run's failure.
@@ -119,7 +122,9 @@ impl Attempt {
         );
         let unchanged = self.run.record.counts.unchanged;
         let takes_nothing = tally.settled + done + unchanged == 0;
-        if takes_nothing && tally.failed.is_none() {
+        // An integration whose labels are still there must not be forgotten.
+        let is_removal = self.run.record.trigger == Trigger::Removal;
+        if (takes_nothing || is_removal) && tally.failed.is_none() {
             return Err(Failure::permanent(FailureKind::FusionRejected, refused).into());
         }
         self.warn(&Warning::new("records_rejected", refused)).await
@@ -239,12 +244,11 @@ impl Tally {
 }
 
 /// The progress of a push, in pairs.
-fn pushed(done: u64, steps: u64, eta_s: Option<u64>) -> Progress {
+fn pushed(done: u64, steps: u64) -> Progress {
     Progress {
         rows: done,
         rows_total: Some(steps),
         percent: Some(percent(done, steps)),
-        eta_s,
         ..Progress::default()
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::interruption::Interruption;
+use super::pace::Pace;
 use crate::domain::{Failure, FailureKind, Phase, Progress, ReportId, ReportRunId, Warning};
 use crate::store::{Rerun, StoredReport};
 use crate::wiz::{ColumnChoice, ReportRequest, ReportRun, ReportRunStatus, WizError};
@@ -54,6 +55,8 @@ impl Attempt {
     /// Waits until a run of the report has its file.
     pub(super) async fn wait_for_report(&mut self, id: &ReportRunId) -> Result<ReportRun, Interruption> {
         let mut pauses = Pauses::default();
+        // The percentage at the first look, and the time of it.
+        let mut first: Option<(u8, Pace)> = None;
         loop {
             let Some(run) = self.wiz.report_run(id).await? else {
                 return self
@@ -64,8 +67,12 @@ impl Attempt {
                 ReportRunStatus::Completed => return Ok(run),
                 ReportRunStatus::Queued | ReportRunStatus::InProgress => {
                     let waiting = run.status == ReportRunStatus::Queued;
+                    let clock = self.workers.clock.clone();
+                    let (from, pace) = first.get_or_insert_with(|| (run.progress, Pace::new(clock)));
+                    let (made, all) = (run.progress.saturating_sub(*from), 100 - *from);
                     let progress = Progress {
                         percent: Some(run.progress),
+                        eta_s: pace.seconds_left(made.into(), all.into()),
                         detail: waiting.then(|| "the report waits for its turn in Wiz".to_owned()),
                         ..Progress::default()
                     };

@@ -2,16 +2,31 @@
 
 use std::time::Duration;
 
-use crate::domain::{Integration, IntegrationId, Timestamp};
+use crate::domain::{Integration, IntegrationId, Timestamp, Trigger};
+use crate::store::IntegrationOverview;
 
 /// Runs of several integrations spread over this long, so that they do not all ask Wiz at once.
 const SPREAD_S: u128 = 15 * 60;
 
-/// When the schedule starts the next run of an integration: at once where it never ran, else an interval and a fixed part
-/// of a quarter of an hour after its last start. `None` while auto update is off.
+/// When the schedule starts the next run of an integration, by what is known now; never in the past. `None` while auto
+/// update is off, and while the integration's labels are being removed.
+///
+/// A run that fetches a report for real counts from its start, also before it has begun: it then begins now at the earliest.
+/// Any other run under way moves nothing; what comes due meanwhile starts when it ends.
+pub fn next_run_at(overview: &IntegrationOverview, now: Timestamp) -> Option<Timestamp> {
+    let last_started_at = match &overview.active_run {
+        Some(run) if run.trigger == Trigger::Removal => return None,
+        Some(run) if run.trigger.fetches_report() && !run.dry_run => Some(run.started_at.unwrap_or(now)),
+        _ => overview.last_started_at,
+    };
+    due_at(&overview.integration, last_started_at, now).map(|due| due.max(now))
+}
+
+/// When an integration is due: at once where it never ran, else an interval and a fixed part of a quarter of an hour after
+/// its last start. `None` while auto update is off.
 ///
 /// A last start in the future, as after a clock was set back, counts as of now.
-pub fn next_run_at(
+pub(super) fn due_at(
     integration: &Integration,
     last_started_at: Option<Timestamp>,
     now: Timestamp,
@@ -64,15 +79,15 @@ mod tests {
     fn the_first_run_is_due_at_once_and_the_others_an_interval_later() {
         let now = Timestamp::from_millis(2_000_000);
         let on = integration(true);
-        assert!(next_run_at(&on, None, now).unwrap() <= now);
-        let next = next_run_at(&on, Some(now), now).unwrap();
+        assert!(due_at(&on, None, now).unwrap() <= now);
+        let next = due_at(&on, Some(now), now).unwrap();
         let after = next.since(now);
         assert!(after >= Duration::from_hours(24) && after <= Duration::from_mins(24 * 60 + 15));
         assert_eq!(
-            next_run_at(&on, Some(now + Duration::from_hours(900)), now),
+            due_at(&on, Some(now + Duration::from_hours(900)), now),
             Some(next),
             "a clock that was set back"
         );
-        assert_eq!(next_run_at(&integration(false), None, now), None);
+        assert_eq!(due_at(&integration(false), None, now), None);
     }
 }

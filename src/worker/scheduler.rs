@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::interruption::log;
-use super::next_run_at;
+use super::schedule::due_at;
 use super::workers::Workers;
 use crate::domain::{IntegrationName, RunFlags, Timestamp, Trigger};
 use crate::store::{Actor, IntegrationOverview, RunStart, StoreError};
@@ -47,8 +47,18 @@ async fn start_due_runs(workers: &Workers, now: Timestamp) -> Result<Option<Time
         after = page
             .last()
             .map(|overview| overview.integration.settings.name.clone());
-        for overview in page.iter().filter(|overview| overview.active_run.is_none()) {
-            match next_run_at(&overview.integration, overview.last_started_at, now) {
+        for overview in &page {
+            if overview.last_started_at > Some(now) {
+                // The clock was set back. Left as it is, the start would put the next run off until the clock is there again.
+                workers
+                    .store
+                    .forget_future_start(overview.integration.id, now)
+                    .await?;
+            }
+            if overview.active_run.is_some() {
+                continue;
+            }
+            match due_at(&overview.integration, overview.last_started_at, now) {
                 Some(due) if due <= now => start(workers, overview, now).await?,
                 due => next = [next, due].into_iter().flatten().min(),
             }

@@ -15,9 +15,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::attempt::Attempt;
-use super::download::percent;
 use super::interruption::Interruption;
-use super::pace::Pace;
+use super::pace::{Pace, percent};
 use super::wanted::wanted_addresses;
 use super::workers::FusionTarget;
 use crate::domain::{Address, Context, LedgerEntry, Pair, Phase, Progress, WantedAddress, Warning};
@@ -40,6 +39,8 @@ struct Reading {
     example: Option<Pair>,
     /// How many addresses are to be compared.
     total: u64,
+    /// How many of them an earlier attempt compared.
+    before: u64,
     pace: Pace,
 }
 
@@ -103,6 +104,7 @@ impl Attempt {
             verified,
             example: None,
             total,
+            before: verified.addresses,
             pace,
         })
     }
@@ -284,12 +286,14 @@ fn take_known(all: &mut Seen, page: &Page, ledger: &[LedgerEntry]) -> Seen {
 }
 
 fn compared_so_far(reading: &Reading, done: u64) -> Progress {
-    let (total, before) = (reading.total.max(done), reading.verified.addresses);
+    let total = reading.total.max(done);
+    let (now, whole) = (done - reading.before, total - reading.before);
     Progress {
         rows: done,
         rows_total: Some(total),
+        rows_per_s: reading.pace.per_second(now),
         percent: Some(percent(done, total)),
-        eta_s: reading.pace.seconds_left(done.max(before), total),
+        eta_s: reading.pace.seconds_left(now, whole),
         detail: Some("compares what Fusion holds with the ledger, address by address".to_owned()),
         ..Progress::default()
     }

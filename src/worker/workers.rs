@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Desk;
+use super::housekeeping::keep_house;
 use super::queue::work_off;
 use super::scheduler::keep_schedule;
 use crate::clock::Clock;
-use crate::domain::{AssetType, Policy};
+use crate::domain::{AssetType, Policy, Retention};
 use crate::fusion::FusionClient;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -31,6 +32,8 @@ pub struct RunSettings {
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent, whatever the ledger says.
     pub full_push_every: u32,
+    /// How long history is kept.
+    pub retention: Retention,
 }
 
 /// The Fusion account that labels are pushed to.
@@ -62,10 +65,12 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers: the schedule, and the queue, which goes on with the runs that a stopped service left behind.
-    /// They end when shutdown begins; a run under way then goes back to the queue.
+    /// Starts the workers: the schedule, the queue, which goes on with the runs that a stopped service left behind, and the
+    /// housekeeping. They end when shutdown begins; a run under way then goes back to the queue.
     pub fn start(self, shutdown: &Shutdown) {
         shutdown.spawn_vital("schedule", keep_schedule(self.clone(), shutdown.token()));
+        // Not vital: history that grows too long for a while is no reason to stop.
+        shutdown.spawn(keep_house(self.clone(), shutdown.token()));
         shutdown.spawn_vital("queue", work_off(self, shutdown.clone()));
     }
 }

@@ -118,6 +118,66 @@ async fn a_wait_that_wiz_asks_for_is_kept() {
 }
 
 #[tokio::test]
+async fn a_wait_that_wiz_asks_for_is_shown_while_it_lasts_and_is_no_failure() {
+    let rig = Rig::new().await;
+    let slow_down = |operation: &str, status: StatusFault| {
+        rig.simulator
+            .inject(Fault::new(operation, Effect::Status(status)));
+    };
+    let asked = StatusFault {
+        status: 429,
+        extension_retry_after_s: Some(300),
+        ..StatusFault::default()
+    };
+    slow_down("wiz.graphql.createReport", asked);
+    slow_down(
+        "wiz.token",
+        StatusFault {
+            status: 429,
+            ..StatusFault::default()
+        },
+    );
+    let (service, id) = rig.serve_one().await;
+    let began = rig.clock.now();
+    let run = service.start_run(&id).await;
+    let waits = |run: &serde_json::Value| {
+        let detail = run["progress"]["detail"].as_str().unwrap_or_default();
+        run["phase"] == "requesting_report" && detail.ends_with("Wiz asked to slow down")
+    };
+    let waiting = service.run_once(&run, waits).await;
+    assert_eq!(
+        (&waiting["state"], &waiting["failure"], &waiting["attempts"]),
+        (&json!("running"), &json!(null), &json!(1)),
+        "{waiting:#}"
+    );
+    rig.clock.advance(Duration::from_mins(5));
+    let run = service.end_of(&run).await;
+    assert_eq!(
+        (&run["state"], &run["attempts"], &run["progress"]["detail"]),
+        (&json!("succeeded"), &json!(1), &json!(null)),
+        "{run:#}"
+    );
+    assert!(rig.clock.now().since(began) >= Duration::from_mins(5));
+    assert_eq!(rig.simulator.reports().len(), 1);
+    rig.assert_in_step();
+}
+
+#[tokio::test]
+async fn who_is_told_to_slow_down_for_ever_fails_in_the_end_and_says_so() {
+    let rig = Rig::new().await;
+    rig.simulator
+        .inject(Fault::new("wiz.graphql", Effect::status(429)).times(1_000));
+    let (service, id) = rig.serve_one().await;
+    let run = service.start_run(&id).await;
+    let run = rig.while_time_flies(service.end_of(&run)).await;
+    assert_eq!(
+        (&run["state"], &run["failure"]["kind"], &run["attempts"]),
+        (&json!("failed"), &json!("rate_limited"), &json!(8)),
+        "{run:#}"
+    );
+}
+
+#[tokio::test]
 async fn tokens_that_end_during_a_run_are_renewed() {
     let rig = Rig::with(SimulatorSettings {
         generator: generator(0),

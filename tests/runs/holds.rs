@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use wiz_context::simulator::{Effect, Fault};
 
 use crate::rig::{Labels, Rig, Service, assert_same, labels_by, report, text};
 
@@ -288,4 +289,140 @@ async fn plans_are_kept_for_the_newest_run_of_each_kind() {
     let path = format!("/api/v1/runs/{}/plan", text(&first["id"]));
     let (code, answer) = service.call(Method::GET, &path, None).await;
     assert_eq!((code, &answer["name"]), (StatusCode::GONE, &json!("gone")));
+}
+
+async fn delete(service: &Service, id: &str) {
+    let path = format!("/api/v1/integrations/context/{id}");
+    assert_eq!(
+        service.call(Method::DELETE, &path, None).await.0,
+        StatusCode::NO_CONTENT
+    );
+}
+
+async fn cancel(service: &Service, run: &str) {
+    let path = format!("/api/v1/runs/{run}/cancel");
+    assert_eq!(
+        service.call(Method::POST, &path, None).await.0,
+        StatusCode::ACCEPTED
+    );
+    service.end_of(run).await;
+}
+
+#[tokio::test]
+async fn what_was_kept_back_for_a_deleted_integration_does_not_stay_for_ever() {
+    let rig = Rig::new().await;
+    let service = rig.serve().await;
+    let one = service.create(rig.integration("one")).await;
+    let two = service.create(rig.integration("two")).await;
+    rig.simulator.serve_csv(assets(0, 50));
+    service.succeed(&one).await;
+    rig.simulator.serve_csv(assets(20, 50));
+    assert_eq!(service.run(&one).await["state"], "held");
+    // The assets 0 to 20 moved to the other integration, with the same labels.
+    rig.simulator.serve_csv(assets(0, 20));
+    service.succeed(&two).await;
+    delete(&service, &one).await;
+    rig.simulator.serve_csv(assets(5, 20));
+    let run = service.succeed(&two).await;
+    let mut wanted = labels_by(&assets(5, 20));
+    wanted.extend(labels_by(&assets(20, 50)));
+    assert_same(&rig.simulator.labels(), &wanted);
+    assert_eq!(run["counts"]["removed"], 15);
+}
+
+#[tokio::test]
+async fn a_cancelled_approval_removes_nothing_more() {
+    let rig = Rig::new().await;
+    let service = rig.serve().await;
+    let one = service.create(rig.integration("one")).await;
+    let two = service.create(rig.integration("two")).await;
+    rig.simulator.serve_csv(assets(0, 50));
+    service.succeed(&one).await;
+    rig.simulator.serve_csv(assets(100, 150));
+    service.succeed(&two).await;
+    rig.simulator.serve_csv(assets(25, 50));
+    let held = service.run(&one).await;
+    assert_eq!(held["state"], "held", "{held:#}");
+    rig.simulator
+        .inject(Fault::new("fusion.delete", Effect::status(503)).times(1000));
+    let (_, answer) = service.approve(&held).await;
+    let approval = text(&answer["run"]["id"]);
+    service
+        .run_once(&approval, |_| rig.simulator.requests("fusion.delete") > 0)
+        .await;
+    cancel(&service, &approval).await;
+    rig.simulator.clear_faults();
+    rig.simulator.serve_csv(assets(100, 150));
+    service.succeed(&two).await;
+    assert_eq!(
+        rig.simulator.labels().len(),
+        300,
+        "another integration's run removed them"
+    );
+}
+
+#[tokio::test]
+async fn the_plan_of_a_report_without_findings_tells_what_its_totals_tell() {
+    let rig = Rig::new().await;
+    let service = rig.serve().await;
+    let one = service.create(rig.integration("one")).await;
+    let two = service.create(rig.integration("two")).await;
+    rig.simulator
+        .serve_csv(report(&[("CVE-2024-0001", "vm-1", "10.0.0.1", "High")]));
+    service.succeed(&one).await;
+    rig.simulator
+        .serve_csv(report(&[("CVE-2024-0002", "vm-2", "10.0.0.1", "High")]));
+    service.succeed(&two).await;
+    rig.simulator.serve_csv(assets(0, 0));
+    let run = service.run(&one).await;
+    assert_eq!(run["state"], "held", "{run:#}");
+    let plan = plan(&service, &run).await;
+    let steps = plan["data"].as_array().unwrap();
+    let changes = steps.iter().filter(|step| step["change"] == "change").count();
+    assert_eq!(json!(changes), plan["totals"]["changed"], "{plan:#}");
+}
+
+#[tokio::test]
+async fn an_approval_of_a_deleted_integration_is_not_found() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(assets(0, 50));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    rig.simulator.serve_csv(assets(20, 50));
+    let held = service.run(&id).await;
+    delete(&service, &id).await;
+    assert_eq!(
+        service.approve(&held).await.0,
+        StatusCode::NOT_FOUND,
+        "so says its documentation"
+    );
+}
+
+#[tokio::test]
+async fn what_a_cancelled_run_keeps_back_is_on_the_audit_log() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(assets(0, 50));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    rig.simulator.serve_csv(assets(20, 52));
+    let puts = rig.simulator.requests("fusion.put");
+    rig.simulator
+        .inject(Fault::new("fusion.put", Effect::status(503)).times(1000));
+    let run = service.start_run(&id).await;
+    service
+        .run_once(&run, |_| rig.simulator.requests("fusion.put") > puts)
+        .await;
+    cancel(&service, &run).await;
+    assert_eq!(service.status_of(&id).await["held"], 60);
+    let path = format!("/api/v1/audit?original_id={id}");
+    let (_, audit) = service.call(Method::GET, &path, None).await;
+    let mut actions = audit["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| &record["action"]);
+    assert!(
+        actions.any(|action| action == "run_hold"),
+        "60 pairs are held, unrecorded"
+    );
 }

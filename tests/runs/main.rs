@@ -4,11 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod adoption;
+mod attempts;
 mod bad_reports;
 mod basics;
+mod cancel;
 mod chance;
+mod complaints;
 mod credentials;
 mod doubt;
+mod events;
 mod faults;
 mod healing;
 mod holds;
@@ -18,6 +22,7 @@ mod removal;
 mod report;
 #[path = "../common/reports.rs"]
 mod reports;
+mod retention;
 mod rig;
 mod schedule;
 mod verification;

@@ -176,3 +176,87 @@ async fn labels_can_only_be_removed_from_an_account_that_is_set() {
     );
     assert!(text(&answer["detail"]).contains("NETOSECRET"));
 }
+
+/// Removes the labels of an integration, which does not succeed, until the run is cancelled or the caller deletes.
+async fn stuck_removal(rig: &Rig, service: &Service, id: &str) -> String {
+    rig.simulator
+        .inject(Fault::new("fusion.delete", Effect::status(503)).times(1000));
+    let run = remove(service, id).await;
+    service
+        .run_once(&run, |_| rig.simulator.requests("fusion.delete") > 0)
+        .await;
+    run
+}
+
+#[tokio::test]
+async fn labels_stay_where_a_removal_gives_way_to_a_deletion_that_keeps_them() {
+    let rig = Rig::new().await;
+    let service = rig.serve().await;
+    let one = service.create(rig.integration("one")).await;
+    let two = service.create(rig.integration("two")).await;
+    rig.simulator.serve_csv(report(&[OWN]));
+    service.succeed(&one).await;
+    rig.simulator.serve_csv(report(&[OTHER]));
+    service.succeed(&two).await;
+    let before = rig.simulator.labels();
+    let run = stuck_removal(&rig, &service, &one).await;
+    let (status, _) = service.call(Method::DELETE, &path(&one), None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    service.end_of(&run).await;
+    rig.simulator.clear_faults();
+    service.succeed(&two).await;
+    assert_same(&rig.simulator.labels(), &before);
+}
+
+#[tokio::test]
+async fn after_a_cancelled_removal_an_empty_report_still_waits_for_a_person() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[OWN, SHARED]));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    let before = rig.simulator.labels();
+    let run = stuck_removal(&rig, &service, &id).await;
+    let cancel = format!("/api/v1/runs/{run}/cancel");
+    service.call(Method::POST, &cancel, None).await;
+    assert_eq!(service.end_of(&run).await["state"], "cancelled");
+    rig.simulator.clear_faults();
+    rig.simulator.serve_csv(report(&[]));
+    let run = service.run(&id).await;
+    assert_eq!(run["state"], "held", "{run:#}");
+    assert_same(&rig.simulator.labels(), &before);
+}
+
+#[tokio::test]
+async fn after_a_cancelled_removal_no_other_integration_goes_on_with_it() {
+    let rig = Rig::new().await;
+    let service = rig.serve().await;
+    let one = service.create(rig.integration("one")).await;
+    let two = service.create(rig.integration("two")).await;
+    rig.simulator.serve_csv(report(&[OWN]));
+    service.succeed(&one).await;
+    rig.simulator.serve_csv(report(&[OTHER]));
+    service.succeed(&two).await;
+    let before = rig.simulator.labels();
+    let run = stuck_removal(&rig, &service, &one).await;
+    let cancel = format!("/api/v1/runs/{run}/cancel");
+    service.call(Method::POST, &cancel, None).await;
+    assert_eq!(service.end_of(&run).await["state"], "cancelled");
+    rig.simulator.clear_faults();
+    service.succeed(&two).await;
+    assert_same(&rig.simulator.labels(), &before);
+}
+
+#[tokio::test]
+async fn an_integration_stays_while_fusion_refuses_to_remove_its_labels() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[OWN, SHARED]));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    let ip = crate::rig::ip("10.0.0.2");
+    rig.simulator
+        .inject(Fault::new("fusion.delete", Effect::RejectRecords { ip }).times(1000));
+    let run = service.end_of(&remove(&service, &id).await).await;
+    assert!(!rig.simulator.labels().is_empty(), "some were refused");
+    let (status, _) = service.call(Method::GET, &path(&id), None).await;
+    assert_eq!(status, StatusCode::OK, "its labels are still there: {run:#}");
+}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiz_context::clock::Clock;
@@ -49,7 +49,12 @@ impl Rig {
     }
 
     pub(crate) async fn with(simulator: SimulatorSettings) -> Self {
-        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), PACE);
+        Self::with_pace(simulator, PACE).await
+    }
+
+    /// A rig whose time runs so many times as fast as the real one.
+    pub(crate) async fn with_pace(simulator: SimulatorSettings, pace: u32) -> Self {
+        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), pace);
         let tasks = Shutdown::new();
         let simulator = Simulator::start(simulator, clock.clone(), &tasks).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -110,6 +115,20 @@ impl Rig {
     /// Where the database is.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// What comes of something while time flies.
+    pub(crate) async fn while_time_flies<T>(&self, something: impl Future<Output = T>) -> T {
+        let flying = async {
+            loop {
+                self.clock.sleep(Duration::from_secs(2)).await;
+                self.clock.advance(Duration::from_secs(30));
+            }
+        };
+        tokio::select! {
+            done = something => done,
+            () = flying => unreachable!("time never ends"),
+        }
     }
 
     /// What Fusion is to hold by the report that Wiz makes now.
@@ -175,6 +194,23 @@ impl Service {
         let status = response.status();
         let bytes = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// Opens an answer that is read piece by piece.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let url = format!("http://{}{path}", self.started.address());
+        let mut request = self.client.get(url).bearer_auth(KEY);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// Cancels a run.
+    pub(crate) async fn cancel(&self, run: &str) {
+        let path = format!("/api/v1/runs/{run}/cancel");
+        let (status, answer) = self.call(Method::POST, &path, None).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     }
 
     /// Makes an integration; gives its id.

@@ -11,6 +11,7 @@ mod life;
 mod lost;
 mod needles;
 mod program;
+mod random_kills;
 #[path = "../common/reports.rs"]
 mod reports;
 mod secrets;

@@ -236,6 +236,11 @@ impl Program {
 
     /// Ends the service without its doing, as a lack of memory would.
     pub(crate) fn kill(mut self) {
+        self.end_at_once();
+    }
+
+    /// The same, for who keeps it until the next one is there.
+    pub(crate) fn end_at_once(&mut self) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
         assert_eq!(

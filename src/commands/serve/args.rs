@@ -55,6 +55,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub(super) runs: RunArgs,
     #[command(flatten)]
+    pub(super) history: HistoryArgs,
+    #[command(flatten)]
     pub(super) log: LogArgs,
 }
 
@@ -186,6 +188,35 @@ pub(super) struct RunArgs {
         default_value = "7"
     )]
     pub(super) full_push_every: String,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "History")]
+pub(super) struct HistoryArgs {
+    /// How many days the record of a run is kept
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_RETENTION_DAYS",
+        value_name = "DAYS",
+        default_value = "90"
+    )]
+    pub(super) retention_days: String,
+    /// How many runs of each integration are kept at most
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_RETENTION_RUNS",
+        value_name = "NUMBER",
+        default_value = "1000"
+    )]
+    pub(super) retention_runs: String,
+    /// How many days audit records are kept, or `forever`
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_AUDIT_RETENTION_DAYS",
+        value_name = "DAYS|forever",
+        default_value = "forever"
+    )]
+    pub(super) audit_retention_days: String,
 }
 
 #[derive(Args, Clone, Debug)]

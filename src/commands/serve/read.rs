@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ServeArgs;
+use super::args::HistoryArgs;
 use super::secret_setting::{GivenSecret, SecretSetting};
 use crate::config::{Config, WrongSetting};
-use crate::domain::{AllowedHosts, ApiKey, AssetType, Policy};
+use crate::domain::{AllowedHosts, ApiKey, AssetType, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::Keyring;
 use crate::telemetry::LogSettings;
@@ -114,6 +115,7 @@ impl ServeArgs {
                 usual.full_push_every,
                 |text| whole(text, 1..=10_000),
             )?,
+            retention: self.history.retention()?,
             ca_file: Some(&accounts.ca_file)
                 .filter(|path| !path.is_empty())
                 .map(Into::into),
@@ -122,6 +124,30 @@ impl ServeArgs {
                 "off" => Ok(false),
                 _ => Err(format!("`{text}` is neither `on` nor `off`")),
             })?,
+        })
+    }
+}
+
+impl HistoryArgs {
+    fn retention(&self) -> Result<Retention, WrongSetting> {
+        let usual = Retention::default();
+        let days = |text: &str| whole(text, 1..=36_500).map(|days| Retention::days(days.get()));
+        Ok(Retention {
+            age: read("retention-days", &self.retention_days, usual.age, days)?,
+            runs: read("retention-runs", &self.retention_runs, usual.runs, |text| {
+                whole(text, 1..=1_000_000).map(NonZeroU32::get)
+            })?,
+            audit_age: read(
+                "audit-retention-days",
+                &self.audit_retention_days,
+                usual.audit_age,
+                |text| match text {
+                    "forever" => Ok(None),
+                    text => days(text)
+                        .map(Some)
+                        .map_err(|problem| format!("{problem}, and not `forever`")),
+                },
+            )?,
         })
     }
 }

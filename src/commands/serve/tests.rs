@@ -8,7 +8,7 @@ use clap::Parser;
 
 use super::ServeArgs;
 use crate::config::Config;
-use crate::domain::{AssetType, RowCountRule};
+use crate::domain::{AssetType, Retention, RowCountRule};
 use crate::store::Keyring;
 use crate::telemetry::{LogFormat, LogSettings};
 
@@ -59,6 +59,9 @@ fn without_settings_everything_is_as_usual() {
         "--wiz-requests-per-second=",
         "--run-timeout-hours=",
         "--full-push-every=",
+        "--retention-days=",
+        "--retention-runs=",
+        "--audit-retention-days=",
         "--log=",
         "--log-format=",
     ];
@@ -89,6 +92,9 @@ fn every_setting_is_read() {
         "--hold-removals-percent=0",
         "--run-timeout-hours=12",
         "--full-push-every=1",
+        "--retention-days=30",
+        "--retention-runs=50",
+        "--audit-retention-days=400",
     ];
     let keyring = Keyring::generate();
     let netosecret = netosecret("http://fusion.lab:8080");
@@ -112,6 +118,14 @@ fn every_setting_is_read() {
     assert_eq!(config.hold_removals_percent, 0);
     assert_eq!(config.run_timeout, Duration::from_hours(12));
     assert_eq!(config.full_push_every.get(), 1);
+    let kept = Retention {
+        age: Duration::from_hours(30 * 24),
+        runs: 50,
+        audit_age: Some(Duration::from_hours(400 * 24)),
+    };
+    assert_eq!(config.retention, kept);
+    let forever = config_with(&["--audit-retention-days=forever"], &[]).unwrap();
+    assert_eq!(forever.retention, Retention::default());
     assert_eq!(
         config.fusion.as_ref().unwrap().key().to_string(),
         "fusion.lab/acme"
@@ -126,6 +140,45 @@ fn every_setting_is_read() {
         (log.filter, log.format),
         ("debug,sqlx=info".parse().unwrap(), LogFormat::Json)
     );
+}
+
+/// A value is refused by the names of its setting, with the remedy.
+fn assert_refused(flag: &str, variable: &str, value: &str, remedy: &str) {
+    let refused = config_with(&[&format!("{flag}={value}")], &[]).unwrap_err();
+    assert!(
+        refused.starts_with(&format!("{variable} ({flag}): ")),
+        "{refused}"
+    );
+    assert!(
+        refused.contains(remedy) && !refused.contains("planted"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_wrong_retention_is_named_with_the_remedy() {
+    for (flag, variable, value, remedy) in [
+        (
+            "--retention-days",
+            "WIZ_CONTEXT_RETENTION_DAYS",
+            "0",
+            "from 1 to 36500",
+        ),
+        (
+            "--retention-runs",
+            "WIZ_CONTEXT_RETENTION_RUNS",
+            "-1",
+            "from 1 to 1000000",
+        ),
+        (
+            "--audit-retention-days",
+            "WIZ_CONTEXT_AUDIT_RETENTION_DAYS",
+            "never",
+            "and not `forever`",
+        ),
+    ] {
+        assert_refused(flag, variable, value, remedy);
+    }
 }
 
 #[test]
@@ -200,15 +253,7 @@ fn a_wrong_setting_is_named_with_the_remedy() {
             "from 1 to 10000",
         ),
     ] {
-        let refused = config_with(&[&format!("{flag}={value}")], &[]).unwrap_err();
-        assert!(
-            refused.starts_with(&format!("{variable} ({flag}): ")),
-            "{refused}"
-        );
-        assert!(
-            refused.contains(remedy) && !refused.contains("planted"),
-            "{refused}"
-        );
+        assert_refused(flag, variable, value, remedy);
     }
     let refused = args(&["--log=loud"]).log().unwrap_err().to_string();
     assert!(

@@ -12,6 +12,10 @@ pub(in crate::simulator) struct LabelStore {
     labels: BTreeMap<LabelPair, Vec<String>>,
     /// Pairs that another product wrote last.
     foreign: BTreeSet<LabelPair>,
+    /// Pairs that bulk calls ever wrote.
+    ever_put: BTreeSet<LabelPair>,
+    /// Pairs that were to be removed though no bulk call ever wrote them.
+    pub(in crate::simulator) never_put: BTreeSet<LabelPair>,
     /// Pairs in bodies that are being worked on, and in how many.
     busy: BTreeMap<LabelPair, u32>,
     /// Records written by bulk calls so far.
@@ -29,6 +33,7 @@ impl LabelStore {
     /// Writes the value of a pair; whether that changed anything.
     pub(super) fn put(&mut self, pair: LabelPair, labels: Vec<String>) -> bool {
         self.foreign.remove(&pair);
+        self.ever_put.insert(pair.clone());
         let changes = self.labels.get(&pair) != Some(&labels);
         self.labels.insert(pair, labels);
         changes
@@ -48,6 +53,9 @@ impl LabelStore {
     /// Removes a pair; whether there was one.
     pub(super) fn remove(&mut self, pair: &LabelPair) -> bool {
         self.foreign.remove(pair);
+        if !self.ever_put.contains(pair) {
+            self.never_put.insert(pair.clone());
+        }
         self.labels.remove(pair).is_some()
     }
 

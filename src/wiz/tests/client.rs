@@ -1,13 +1,15 @@
 //! Calls of the GraphQL API, and the token they carry.
 
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::FakeWiz;
 use crate::domain::{AssetType, FailureKind, ReportId, ReportRunId};
-use crate::wiz::{ColumnChoice, ReportRequest, ReportRunStatus, WizAccounts};
+use crate::wiz::{ColumnChoice, ReportRequest, ReportRunStatus, WaitListener, WizAccounts};
 
 fn run(id: &str, run_at: &str) -> Value {
     json!({"id": id, "status": "COMPLETED", "progress": 100, "runAt": run_at, "results": {"count": 7}})
@@ -234,4 +236,53 @@ async fn a_service_account_that_is_told_to_slow_down_pauses_for_all_its_clients(
     wiz.answers(&json!({"vulnerabilityFindings": {"nodes": [{"id": "f"}]}}));
     assert!(other.sees_finding().await.unwrap());
     assert!(wiz.server.clock.now().since(before) >= asked);
+}
+
+/// A listener of waits, and whether each thing it heard was the beginning of one.
+fn listener() -> (WaitListener, Arc<Mutex<Vec<bool>>>) {
+    let heard = Arc::<Mutex<Vec<bool>>>::default();
+    let notes = Arc::clone(&heard);
+    let listener: WaitListener = Arc::new(move |until| {
+        notes.lock().unwrap().push(until.is_some());
+        std::future::ready(()).boxed()
+    });
+    (listener, heard)
+}
+
+#[tokio::test]
+async fn a_patient_client_waits_as_long_as_wiz_asks_and_tells_of_it() {
+    let wiz = FakeWiz::start().await;
+    let (listener, heard) = listener();
+    let client = wiz.client().patient(listener);
+    let busy = (429, json!({}));
+    wiz.script.lock().unwrap().sign_in_answers.push_back(busy);
+    let slow_down = json!({"errors": [{"extensions": {"code": "RATE_LIMIT_EXCEEDED", "retryAfter": 300}}]});
+    wiz.answers_with(429, &slow_down);
+    wiz.answers(&json!({"createReport": {"report": report("r", "a", DAY)}}));
+    let before = wiz.server.clock.now();
+    client.create_report(&request()).await.unwrap();
+    assert!(wiz.server.clock.now().since(before) >= Duration::from_mins(5));
+    assert_eq!(*heard.lock().unwrap(), [true, false, true, false]);
+    assert_eq!(wiz.variables().len(), 2);
+
+    // Beside HTTP 200 the report may have been made all the same.
+    wiz.answers_with(200, &slow_down);
+    let error = client.create_report(&request()).await.unwrap_err();
+    assert_eq!(error.failure().kind, FailureKind::RateLimited);
+    assert_eq!(wiz.variables().len(), 3);
+}
+
+#[tokio::test]
+async fn every_try_takes_a_turn_the_sign_in_among_them() {
+    let wiz = FakeWiz::start().await;
+    let accounts = WizAccounts::new(wiz.server.outgoing(), wiz.server.clock.clone(), NonZeroU32::MIN);
+    let client = accounts.client(wiz.credentials("secret"));
+    for _ in 0..2 {
+        wiz.answers_with(503, &json!({}));
+    }
+    wiz.answers(&json!({"vulnerabilityFindings": {"nodes": []}}));
+    let before = wiz.server.clock.now();
+    assert!(!client.sees_finding().await.unwrap());
+    // Four requests, a second apart each.
+    assert!(wiz.server.clock.now().since(before) >= Duration::from_secs(3));
 }
