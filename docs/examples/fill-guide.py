@@ -39,7 +39,8 @@ def shortened(value, example, inner=False):
     if isinstance(value, list):
         texts = all(isinstance(item, str) for item in value)
         steps = value and not texts and {"name", "state", "message"} == set(value[0])
-        most = len(value) if steps else 3 if texts else 4 if value and "context" in value[0] else 2
+        records = value and not texts and "context" in value[0] and "held_by" not in value[0]
+        most = len(value) if steps else 3 if texts else 4 if records else 2
         items = [shortened(item, example, inner) for item in value[:most]]
         return items + [MORE] if len(value) > most else items
     if not isinstance(value, dict):

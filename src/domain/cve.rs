@@ -149,6 +149,17 @@ impl RankedCve {
         self.rank() >> 10 & 1 == 1
     }
 
+    /// The score that ranks it, if its row has one.
+    pub fn score(self) -> Option<Score> {
+        let tenths = (self.rank() >> 3 & 0x7f).checked_sub(1)?;
+        Score::from_tenths(u8::try_from(tenths).ok()?)
+    }
+
+    /// The rating that ranks it, if its row has one.
+    pub fn rating(self) -> Option<Rating> {
+        Rating::from_level(u8::try_from(self.rank() & 0x7).ok()?)
+    }
+
     /// The stored form: big endian, so that it orders like the value.
     pub fn to_stored(self) -> [u8; Self::STORED_BYTES] {
         let [_, _, _, _, stored @ ..] = self.0.to_be_bytes();
@@ -326,5 +337,22 @@ mod tests {
             RankedCve::new(largest, true, true, Some(Score::MAX), Some(Rating::Critical)).id(),
             largest
         );
+    }
+
+    #[test]
+    fn what_ranks_a_cve_can_be_read_again() {
+        let id = CveId::find_all("CVE-2024-0001").next().unwrap();
+        for score in [
+            None,
+            Score::from_tenths(0),
+            Score::from_tenths(98),
+            Some(Score::MAX),
+        ] {
+            for rating in [None, Some(Rating::Low), Some(Rating::Critical)] {
+                let cve = RankedCve::new(id, true, false, score, rating);
+                assert_eq!((cve.score(), cve.rating()), (score, rating));
+                assert!(cve.is_known_exploited() && !cve.has_exploit());
+            }
+        }
     }
 }

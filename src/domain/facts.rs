@@ -35,6 +35,26 @@ impl AssetKey {
             }
         }
     }
+
+    /// The key of a stored form; `None` when the bytes are none.
+    pub fn from_stored(stored: &[u8]) -> Option<Self> {
+        let (kind, rest) = stored.split_first()?;
+        let text = || std::str::from_utf8(rest).ok().map(Into::into);
+        match kind {
+            b'a' => text().map(Self::AssetId),
+            b'p' => text().map(Self::ProviderUniqueId),
+            b'l' => {
+                let (mut addresses, mut rest) = (Vec::new(), rest);
+                while let Some(kind) = rest.first() {
+                    let (address, after) = rest.split_at_checked(if *kind == 4 { 5 } else { 17 })?;
+                    addresses.push(Address::from_stored(address)?);
+                    rest = after;
+                }
+                Some(Self::Addresses(addresses.into()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What one report says of one asset: its counting findings, folded.
@@ -74,5 +94,25 @@ impl AddressFacts {
     /// How many pairs these facts want: the count always, the others where there is something to say.
     pub const fn pairs(&self) -> u64 {
         1 + self.score.is_some() as u64 + self.rating.is_some() as u64 + !self.cves.is_empty() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_assets_come_back_from_their_stored_form() {
+        let addresses = ["10.0.0.1", "2001:db8::1"].map(|ip| Address::read(ip).unwrap());
+        for key in [
+            AssetKey::AssetId("vm-1".into()),
+            AssetKey::ProviderUniqueId("arn:é".into()),
+            AssetKey::Addresses(addresses.into()),
+        ] {
+            assert_eq!(AssetKey::from_stored(&key.to_stored()), Some(key));
+        }
+        for stored in [&b""[..], b"x1", b"l\x04\x0a", b"a\xff"] {
+            assert_eq!(AssetKey::from_stored(stored), None);
+        }
     }
 }

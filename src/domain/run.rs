@@ -142,9 +142,9 @@ pub struct RunFlags {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Progress {
-    /// Rows of the report read, or while pushing: pairs settled.
+    /// Rows of the report read, or while pushing: pairs settled; of a verification: addresses compared.
     pub rows: u64,
-    /// Rows that Wiz counted, or while pushing: pairs to send; null while unknown.
+    /// Rows that Wiz counted, or while pushing: pairs to send; of a verification: addresses to compare. Null while unknown.
     pub rows_total: Option<u64>,
     /// Bytes of the report received.
     pub bytes: u64,
@@ -319,7 +319,7 @@ pub struct RunRecord {
     pub phase: Option<Phase>,
     /// What started it.
     pub trigger: Trigger,
-    /// Whether it only works out the plan.
+    /// Whether it only works out the plan; of a verification: whether it leaves Fusion as it is.
     pub dry_run: bool,
     /// Which run of the report it was to read.
     pub report_choice: ReportChoice,

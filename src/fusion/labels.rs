@@ -6,8 +6,8 @@ use serde::Deserialize;
 use super::FusionClient;
 use super::client::Request;
 use super::error::{FusionError, Problem};
-use crate::domain::{Address, LabelRecord, Pair};
-use crate::outgoing::Answer;
+use crate::domain::{Address, Context, LabelRecord, Pair};
+use crate::outgoing::{Answer, SendError};
 
 const BULK: [&str; 3] = ["labels", "ips", "bulk"];
 
@@ -25,6 +25,15 @@ pub struct HeldLabels {
     pub context: String,
     /// Its labels, as they are.
     pub labels: Vec<String>,
+}
+
+/// The most records that an answer carries.
+const MOST_ANSWERED: usize = 1_000;
+
+#[derive(Deserialize)]
+struct AddressLabels {
+    ip: String,
+    labels: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +111,44 @@ impl FusionClient {
         let mut held = held.data.unwrap_or_default();
         held.sort_by(|a, b| a.context.cmp(&b.context));
         Ok(held)
+    }
+
+    /// What Fusion holds for a context at all addresses, other products' too; `None` when that is more than one answer
+    /// carries. What stands at an address that could not carry a label of this service is left out.
+    ///
+    /// # Errors
+    /// When Fusion cannot be asked, or refuses.
+    pub async fn labels_in(
+        &self,
+        context: Context,
+    ) -> Result<Option<Vec<(Address, Vec<String>)>>, FusionError> {
+        let request = Request {
+            name: "fusion.read_context",
+            purpose: "read labels of Fusion",
+            method: Method::GET,
+            segments: &["labels", "ips", "all", context.as_str()],
+            success: 200,
+        };
+        let answer = match self.call(&request, None::<&()>).await {
+            Err(FusionError {
+                problem: Problem::Refused { status: 404, .. },
+                ..
+            }) => return Ok(Some(Vec::new())),
+            Err(FusionError {
+                problem: Problem::NoAnswer(SendError::TooLarge { .. }),
+                ..
+            }) => return Ok(None),
+            answer => answer?,
+        };
+        let unreadable = |_| Problem::Unreadable("not label records").when(request.purpose);
+        let held: Envelope<Option<Vec<AddressLabels>>> =
+            serde_json::from_slice(&answer.body).map_err(unreadable)?;
+        let held = held.data.unwrap_or_default();
+        if held.len() >= MOST_ANSWERED {
+            return Ok(None);
+        }
+        let record = |record: AddressLabels| Some((Address::read(&record.ip).ok()?, record.labels));
+        Ok(Some(held.into_iter().filter_map(record).collect()))
     }
 }
 

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::problem::{FieldError, Problem, ProblemName};
+use crate::domain::Address;
 
 /// A JSON body, not yet looked into.
 #[derive(Debug)]
@@ -76,6 +77,28 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
             .and_then(|params| params.iter().next())
             .and_then(|(_, id)| id.parse().ok());
         id.map(Self).ok_or_else(|| Problem::not_found("record"))
+    }
+}
+
+/// The address in a path, its parameter `ip`; percent-encoding is undone.
+#[derive(Debug)]
+pub(super) struct IpInPath(pub(super) Address);
+
+impl<S: Send + Sync> FromRequestParts<S> for IpInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let ip = params
+            .iter()
+            .flatten()
+            .find_map(|(name, value)| (name == "ip").then_some(value));
+        Address::read(ip.unwrap_or_default())
+            .map(Self)
+            .map_err(|problem| {
+                let error = FieldError::new("{ip}", format!("is {problem}"));
+                Problem::of_members(ProblemName::InvalidBody, vec![error])
+            })
     }
 }
 

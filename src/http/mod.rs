@@ -3,6 +3,8 @@
 //! Answers come in Fusion's envelope, errors as problems. The routes with their documents are gathered in [`router()`]; who
 //! calls is decided in `auth`, before any handler.
 
+mod addresses;
+mod adoption;
 mod approval;
 mod audit;
 mod auth;
@@ -25,6 +27,7 @@ mod runs;
 mod server;
 mod state;
 mod status;
+mod verification;
 
 pub use openapi::openapi_json;
 pub use router::router;

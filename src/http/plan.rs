@@ -13,7 +13,7 @@ use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody, ProblemName};
 use super::records::{pair_cursor, read_pair_cursor};
 use super::state::AppState;
-use crate::domain::{Change, Counts, Labels, RunId, RunRecord};
+use crate::domain::{Change, Counts, Labels, RunId, RunRecord, Trigger};
 use crate::store::PlanRecord;
 
 /// What happens to a pair.
@@ -56,7 +56,7 @@ pub(super) struct PlanEnvelope {
 }
 
 /// Lists the steps of a run's plan, by address and context. Kept for the newest real, the newest dry and the newest held run
-/// of an integration. With `Accept: text/plain` as a text to read.
+/// of an integration, and for its newest verification. With `Accept: text/plain` as a text to read.
 #[utoipa::path(
     get, path = "/runs/{run}/plan", operation_id = "list_plan_steps", tag = "runs",
     params(
@@ -144,7 +144,11 @@ fn as_text(run: &RunRecord, steps: &[Change], next: Option<&str>) -> String {
     let counts = &run.counts;
     let mut text = format!(
         "{} {} of integration {}\n{} to add, {} to change, {} to remove, {} held, {} unchanged\n",
-        if run.dry_run { "Dry run" } else { "Run" },
+        match (run.trigger, run.dry_run) {
+            (Trigger::Verify, _) => "Verification",
+            (_, true) => "Dry run",
+            (_, false) => "Run",
+        },
         run.id,
         run.integration,
         counts.added,

@@ -17,8 +17,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::problem::{Problem, ProblemName};
 use super::state::AppState;
 use super::{
-    approval, audit, auth, check, deletion, events, health, integrations, openapi, plan, records, request_id,
-    run_calls, runs,
+    addresses, adoption, approval, audit, auth, check, deletion, events, health, integrations, openapi, plan,
+    records, request_id, run_calls, runs, verification,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -60,6 +60,9 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(check::check))
         .routes(routes!(run_calls::start, run_calls::start_dry))
         .routes(routes!(records::list))
+        .routes(routes!(addresses::read))
+        .routes(routes!(adoption::adopt))
+        .routes(routes!(verification::verify))
         .routes(routes!(runs::list))
         .routes(routes!(runs::list_of_integration))
         .routes(routes!(runs::read))

@@ -31,6 +31,7 @@ mod read;
 mod scan;
 #[cfg(test)]
 mod scan_laws;
+mod verify;
 
 pub use batch::{Batch, Batcher, MAX_BATCH_ITEMS, MAX_BATCH_LABELS};
 pub use error::{MAX_CELL_BYTES, ReportError};
@@ -39,3 +40,4 @@ pub use label::label_records;
 pub use merge::{AddressMerge, ReportAddresses, merge_into};
 pub use plan::{Comparison, compare};
 pub use read::{ReadProgress, ReportFacts, check_row_count, read_report};
+pub use verify::{Seen, Verification, verify};

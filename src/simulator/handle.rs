@@ -107,6 +107,15 @@ impl Simulator {
             .plant((ip, context.to_owned()), labels);
     }
 
+    /// Removes a label as another product would.
+    pub fn remove_label(&self, ip: IpAddr, context: &str) {
+        self.shared
+            .state()
+            .fusion
+            .labels
+            .take_away(&(ip, context.to_owned()));
+    }
+
     /// Makes reports of a CSV file from now on, plain or gzip: their columns and rows are those that a report asks for. A
     /// file that is empty or has an open quote comes as it is.
     ///

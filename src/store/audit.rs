@@ -48,6 +48,7 @@ pub enum AuditAction {
     RunHold,
     RunApprove,
     RunCancel,
+    Adopt,
 }
 
 impl AuditAction {
@@ -62,6 +63,7 @@ impl AuditAction {
             Self::RunHold => "run_hold",
             Self::RunApprove => "run_approve",
             Self::RunCancel => "run_cancel",
+            Self::Adopt => "adopt",
         }
     }
 }
@@ -94,7 +96,8 @@ pub struct AuditRecord {
     pub class: String,
     /// What part of the area: `context`.
     pub subclass: String,
-    /// What was done: `create`, `update`, `delete`, `run_start`, `run_end`, `run_cancel`.
+    /// What was done: `create`, `update`, `delete`, `run_start`, `run_end`, `run_hold`, `run_approve`, `run_cancel`,
+    /// `adopt`.
     pub action: String,
     /// The name of the API key that did it, or `scheduler`.
     pub user: String,

@@ -4,6 +4,7 @@
 //! through a single connection, each in a short transaction that never spans the network. What belongs together (a run
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
+mod adoption;
 mod attempts;
 mod audit;
 mod database;
@@ -18,12 +19,15 @@ mod lock;
 mod plan_pages;
 mod plans;
 mod queue;
+mod reasons;
 mod removal;
 mod run_notes;
 mod run_start;
 mod runs;
 mod seal;
+mod verification;
 
+pub use adoption::Adopted;
 pub use audit::{Actor, AuditAction, AuditEntry, AuditField, AuditQuery, AuditRecord};
 pub use database::Store;
 pub use error::StoreError;
@@ -34,8 +38,10 @@ pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
 pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, LONGEST_PAUSE, Orders, Rerun};
+pub use reasons::{AddressReasons, AssetReason, PairReason};
 pub use removal::{Deletion, StartedRemoval};
 pub use run_notes::Reading;
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};
+pub use verification::Verified;

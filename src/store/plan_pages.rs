@@ -278,7 +278,8 @@ pub(super) fn address(row: &SqliteRow, column: &'static str) -> Result<Address, 
     Address::from_stored(row.try_get("ip")?).ok_or_else(|| StoreError::corrupt(column))
 }
 
-fn carrier(row: &SqliteRow, own: bool) -> Result<Carrier, StoreError> {
+/// An asset's part in an address, by a row of `fact_addresses` joined with `facts`.
+pub(super) fn carrier(row: &SqliteRow, own: bool) -> Result<Carrier, StoreError> {
     let corrupt = StoreError::corrupt;
     let (cves, rest) = row.try_get::<&[u8], _>("cves")?.as_chunks();
     if !rest.is_empty() {

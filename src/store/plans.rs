@@ -92,21 +92,7 @@ impl Store {
         }
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
-        for chunk in steps.chunks(ROWS_PER_STATEMENT) {
-            let mut sql = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO plan_steps (run_id, ip, context, change, before, after) ",
-            );
-            sql.push_values(chunk, |mut row, step| {
-                let (word, before, after) = parts(step);
-                row.push_bind(run.id().to_string())
-                    .push_bind(step.pair().ip.to_stored())
-                    .push_bind(step.pair().context.as_str());
-                row.push_bind(word)
-                    .push_bind(before.map(Labels::as_lines))
-                    .push_bind(after.map(Labels::as_lines));
-            });
-            sql.build().execute(&mut *tx).await?;
-        }
+        insert_steps(&mut tx, run, steps).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -230,6 +216,30 @@ impl Store {
     }
 }
 
+/// Adds steps to a run's plan.
+pub(super) async fn insert_steps(
+    tx: &mut SqliteConnection,
+    run: &ClaimedRun,
+    steps: &[Change],
+) -> Result<(), StoreError> {
+    for chunk in steps.chunks(ROWS_PER_STATEMENT) {
+        let mut sql = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO plan_steps (run_id, ip, context, change, before, after) ",
+        );
+        sql.push_values(chunk, |mut row, step| {
+            let (word, before, after) = parts(step);
+            row.push_bind(run.id().to_string())
+                .push_bind(step.pair().ip.to_stored())
+                .push_bind(step.pair().context.as_str());
+            row.push_bind(word)
+                .push_bind(before.map(Labels::as_lines))
+                .push_bind(after.map(Labels::as_lines));
+        });
+        sql.build().execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
 async fn write_plan(
     tx: &mut SqliteConnection,
     run: &ClaimedRun,
@@ -329,11 +339,11 @@ async fn move_facts(
     }
 }
 
-/// Keeps this run's plan, and of the others the newest of each kind: real, dry and held.
+/// Keeps this run's plan, and of the others the newest of each kind: real, dry and held. Verifications have theirs apart.
 async fn keep_plan(tx: &mut SqliteConnection, run: &ClaimedRun, orders: &Orders) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE runs SET plan = 'dropped' WHERE integration_id = $1 AND plan = 'kept' AND id <> $2 AND dry_run = $3 \
-         AND ($4 OR state <> 'held')",
+         AND trigger <> 'verify' AND ($4 OR state <> 'held')",
     )
     .bind(run.record.integration.to_string())
     .bind(run.id().to_string())

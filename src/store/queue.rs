@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::removal::Deletion;
 use super::run_notes::rest_progress;
 use super::runs::{self, json, json_text, optional_json, report_choice};
-use super::{Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, attempts, holds, removal};
+use super::{
+    Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, Verified, attempts, holds, removal,
+};
 use crate::domain::{
     AttemptOutcome, Failure, ReportChoice, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag,
     Timestamp, Trigger,
@@ -45,6 +47,8 @@ pub struct Checkpoint {
     pub planned: bool,
     /// Whether the plan keeps something back, so that the run ends held.
     pub held: bool,
+    /// How far a verification has come that reads address by address.
+    pub verified: Option<Verified>,
     /// What the audit log is to tell of the integration that a removal deletes.
     pub deletes: Option<Deletion>,
 }

@@ -245,7 +245,7 @@ pub(super) async fn newest(
         }
         Newest::DrySuccess => {
             "SELECT * FROM runs WHERE integration_id = $1 AND state = 'succeeded' AND dry_run = 1 \
-             ORDER BY id DESC LIMIT 1"
+             AND trigger <> 'verify' ORDER BY id DESC LIMIT 1"
         }
     };
     let row = sqlx::query(sql)

@@ -140,7 +140,7 @@ impl Attempt {
     }
 
     /// Waits until no other run plans or pushes.
-    async fn wait_for_turn(&mut self) -> Result<OwnedMutexGuard<()>, Interruption> {
+    pub(super) async fn wait_for_turn(&mut self) -> Result<OwnedMutexGuard<()>, Interruption> {
         if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
             return Ok(turn);
         }

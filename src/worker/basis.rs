@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::interruption::Interruption;
+use super::workers::FusionTarget;
 use crate::domain::{Failure, FailureKind, Phase, Progress, Trigger};
 use crate::store::FactSetId;
 
@@ -12,7 +13,7 @@ impl Attempt {
             Trigger::Manual | Trigger::Create | Trigger::Schedule => self.facts().await.map(Some),
             Trigger::Approval => self.facts_kept_back().await,
             Trigger::Removal => self.no_facts().await.map(Some),
-            Trigger::Verify => Ok(None),
+            Trigger::Verify => self.verify().await.map(|()| None),
         }
     }
 
@@ -47,16 +48,16 @@ impl Attempt {
     }
 
     /// Finds out whether Fusion takes the credentials; without an account there is nothing to be done.
-    async fn sign_in_to_push(&mut self) -> Result<(), Interruption> {
+    pub(super) async fn sign_in_to_push(&mut self) -> Result<FusionTarget, Interruption> {
         self.show(Phase::Planning, Progress::default()).await?;
-        let Some(target) = &self.workers.fusion else {
+        let Some(target) = self.workers.fusion.clone() else {
             let message = "No Fusion account is set, so that no label can be changed. Set NETOSECRET and start the service \
                            again.";
             return Err(Failure::permanent(FailureKind::Credentials, message).into());
         };
         match target.client.sign_in().await {
             Err(error) if !error.failure().retryable => Err(error.into()),
-            _ => Ok(()),
+            _ => Ok(target),
         }
     }
 }

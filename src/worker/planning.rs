@@ -210,7 +210,8 @@ impl Attempt {
     async fn pages_to_push(&self, set: Option<FactSetId>) -> Result<PlanPages, StoreError> {
         let trigger = self.run.record.trigger;
         let view = self.view(set.filter(|_| trigger == Trigger::Removal)).await?;
-        let judges_for = (!trigger.fetches_report()).then_some(self.integration.id);
+        let judges = matches!(trigger, Trigger::Approval | Trigger::Removal);
+        let judges_for = judges.then_some(self.integration.id);
         Ok(self.pages(view, judges_for))
     }
 

@@ -49,6 +49,13 @@ pub async fn wanted_records(
     }
 }
 
+/// The label records that parts of assets in addresses come to, by pair; the parts are sorted by address.
+pub fn labels_of_parts(parts: &[Carrier]) -> Vec<LabelRecord> {
+    wanted_addresses(parts)
+        .flat_map(|wanted| label_records(wanted.address.ip, &wanted.address.facts))
+        .collect()
+}
+
 /// Merges the parts that assets have in addresses; `carriers` are sorted by address.
 pub(super) fn wanted_addresses(carriers: &[Carrier]) -> impl Iterator<Item = Wanted> {
     let mut merge = AddressMerge::default();

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod adoption;
 mod attempts;
 mod bad_reports;
 mod basics;
@@ -14,9 +15,11 @@ mod credentials;
 mod doubt;
 mod events;
 mod faults;
+mod healing;
 mod holds;
 mod joining;
 mod last_report;
+mod reasons;
 mod removal;
 mod report;
 #[path = "../common/reports.rs"]
@@ -24,3 +27,4 @@ mod reports;
 mod retention;
 mod rig;
 mod schedule;
+mod verification;

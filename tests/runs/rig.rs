@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Clock,
     /// What services start with.
     pub(crate) config: Config,
-    _folder: TempDir,
+    folder: TempDir,
     _simulator_tasks: Shutdown,
 }
 
@@ -74,7 +74,7 @@ impl Rig {
             simulator,
             clock,
             config,
-            _folder: folder,
+            folder,
             _simulator_tasks: tasks,
         }
     }
@@ -110,6 +110,11 @@ impl Rig {
         let service = self.serve().await;
         let id = service.create(self.integration("wiz1")).await;
         (service, id)
+    }
+
+    /// Where the database is.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// What comes of something while time flies.

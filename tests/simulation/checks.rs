@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use wiz_context::simulator::Simulator;
+
 use crate::reports::Labels;
 use crate::world::World;
 
@@ -35,16 +37,20 @@ pub(crate) struct LedgerRow {
 
 impl LedgerRow {
     pub(crate) fn pair(&self) -> Pair {
-        let ip = match <[u8; 4]>::try_from(&self.ip[1..]) {
-            Ok(octets) => IpAddr::V4(Ipv4Addr::from(octets)),
-            Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&self.ip[1..]).unwrap())),
-        };
-        (ip, self.context.clone())
+        (stored_ip(&self.ip), self.context.clone())
     }
 
     fn acknowledged(&self) -> Option<Vec<String>> {
         let lines = self.acknowledged.as_ref()?;
         Some(lines.lines().map(str::to_owned).collect())
+    }
+}
+
+/// An address as it is stored: the family, and the octets.
+fn stored_ip(stored: &[u8]) -> IpAddr {
+    match <[u8; 4]>::try_from(&stored[1..]) {
+        Ok(octets) => IpAddr::V4(Ipv4Addr::from(octets)),
+        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&stored[1..]).unwrap())),
     }
 }
 
@@ -75,11 +81,7 @@ pub(crate) fn foreign_labels_are_untouched(world: &World) -> Result<(), Broken> 
 /// At any time: the neighbours saw nothing that they must not, such as a second report of a name, one pair in two bodies
 /// at once, or the deletion of a label that was never sent.
 pub(crate) fn nobody_did_what_he_must_not(world: &World) -> Result<(), Broken> {
-    let violations: Vec<_> = world
-        .simulators
-        .iter()
-        .flat_map(|simulator| simulator.violations())
-        .collect();
+    let violations: Vec<_> = world.simulators.iter().flat_map(Simulator::violations).collect();
     match violations.first() {
         Some(violation) => Err(Broken::new("nobody_did_what_he_must_not", violation)),
         None => Ok(()),
@@ -109,6 +111,20 @@ pub(crate) fn the_ledger_knows_what_fusion_holds(
             return broken(format!(
                 "{pair:?} is {acknowledged:?} by the ledger, and {holds:?} in Fusion"
             ));
+        }
+    }
+    Ok(())
+}
+
+/// When an integration is deleted: each address that facts of another name keeps at least its number of findings.
+pub(crate) fn nobody_wants_what_is_given_up(
+    world: &mut World,
+    given_up: &BTreeSet<Pair>,
+) -> Result<(), Broken> {
+    for (_, ip) in world.facts_in_force() {
+        let pair = (stored_ip(&ip), "vuln_count".to_owned());
+        if given_up.contains(&pair) {
+            return Err(Broken::new("nobody_wants_what_is_given_up", format!("{pair:?}")));
         }
     }
     Ok(())

@@ -42,8 +42,8 @@ pub(crate) enum Step {
     Restart,
     /// The service ends where it stands, and starts again.
     Crash,
-    /// The service ends right after so many polls of runs' tasks, and starts again.
-    CrashAtPoll { polls: u64 },
+    /// Something happens right after so many polls of runs' tasks, while they go on.
+    AtPoll { polls: u64, step: Box<Step> },
 }
 
 /// How a run is asked for.
@@ -71,32 +71,45 @@ pub(crate) enum Edit {
     MoveTo { wiz: usize },
 }
 
+/// How often each kind of step comes, by its place in [`Chance::step`]. Each history favours some and does without others:
+/// what takes three of a kind in a row comes up far more often so.
+const WEIGHTS: [u32; 14] = [14, 20, 3, 14, 8, 7, 3, 5, 4, 3, 5, 2, 4, 16];
+
+/// What a history leaves to chance, within what it favours.
+struct Chance {
+    rng: Rng,
+    weights: [u32; WEIGHTS.len()],
+    /// The rows that reports list at most.
+    rows: u16,
+    /// The faults that happen; all kinds when there are none.
+    faults: Vec<Fault>,
+}
+
 impl History {
     /// A history made by chance.
     pub(crate) fn by_chance(seed: u64) -> Self {
-        let mut chance = Rng::with_seed(seed);
-        let length = chance.usize(3..14);
+        let mut chance = Chance::new(seed);
+        let length = chance.rng.usize(3..18);
         let mut steps = vec![
             Step::Report {
                 wiz: 0,
-                rows: chance.u16(..),
+                rows: chance.rows(),
             },
             Step::Report {
                 wiz: 1,
-                rows: chance.u16(..),
+                rows: chance.rows(),
             },
             Step::Create { place: 0 },
         ];
-        if chance.bool() {
+        if chance.rng.bool() {
             steps.push(Step::Create { place: 1 });
         }
         for _ in 0..length {
-            let next = step(&mut chance);
-            // There is to be something that crashes.
-            if matches!(next, Step::CrashAtPoll { .. }) && chance.u8(0..4) > 0 {
-                let place = chance.usize(0..2);
+            let next = chance.step();
+            // There is to be something that goes on.
+            if matches!(next, Step::AtPoll { .. }) && chance.rng.u8(0..4) > 0 {
                 steps.push(Step::Start {
-                    place,
+                    place: chance.rng.usize(0..2),
                     how: How::Real,
                 });
             }
@@ -106,52 +119,100 @@ impl History {
     }
 }
 
-fn step(chance: &mut Rng) -> Step {
-    // The third place points to the account of the first.
-    let place = *chance.choice(&[0, 0, 0, 1, 1, 2]).unwrap();
-    let (wiz, how) = (
-        chance.usize(0..2),
-        *chance
+impl Chance {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let weights = WEIGHTS.map(|weight| weight * [0, 1, 1, 1, 3][rng.usize(0..5)]);
+        let rows = if rng.bool() {
+            u16::MAX
+        } else {
+            rng.u16(..) & rng.u16(..)
+        };
+        let faults = (0..rng.usize(0..4)).map(|_| fault(&mut rng)).collect();
+        Self {
+            rng,
+            weights,
+            rows,
+            faults,
+        }
+    }
+
+    fn rows(&mut self) -> u16 {
+        let few = if self.rng.bool() {
+            self.rng.u16(..)
+        } else {
+            u16::MAX
+        };
+        self.rng.u16(..) & few & self.rows
+    }
+
+    fn fault(&mut self) -> Fault {
+        match self.rng.choice(&self.faults).cloned() {
+            Some(favoured) if self.rng.u8(0..8) > 0 => favoured,
+            _ => fault(&mut self.rng),
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        // The third place points to the account of the first.
+        let place = *self.rng.choice(&[0, 0, 0, 1, 1, 2]).unwrap();
+        let how = *self
+            .rng
             .choice(&[How::Real, How::Real, How::Real, How::Full, How::Dry, How::Joined])
-            .unwrap(),
-    );
-    match chance.u8(0..100) {
-        0..12 => Step::Report {
-            wiz,
-            rows: chance.u16(..) & chance.u16(..),
-        },
-        12..16 => Step::Report {
-            wiz,
-            rows: chance.u16(..),
-        },
-        16..36 => Step::Fault {
-            wiz: chance.usize(0..2) * chance.usize(0..2),
-            fault: fault(chance),
-        },
-        36..38 => Step::ClearFaults,
-        38..52 => Step::Start { place, how },
-        52..60 => Step::Run { place, how },
-        60..67 => Step::Pass {
-            seconds: chance.u64(0..20),
-        },
-        67..70 => Step::Pass {
-            seconds: chance.u64(0..2 * 86_400),
-        },
-        70..72 => Step::Cancel { place },
-        72..75 => Step::Create { place },
-        75..77 => Step::Delete { place },
-        77..82 => Step::Edit {
-            place,
-            edit: edit(chance),
-        },
-        82..83 => Step::LoseReports { wiz },
-        83..87 => Step::Restart,
-        87..91 => Step::Crash,
-        // More of the early polls, of which there always are so many.
-        _ => {
-            let most = 1 + chance.u64(0..200);
-            Step::CrashAtPoll {
-                polls: 1 + chance.u64(0..most),
+            .unwrap();
+        let wiz = self.rng.usize(0..2);
+        let mut left = self.rng.u32(0..self.weights.iter().sum::<u32>().max(1));
+        let is_it = |weight: &u32| {
+            let it = left < *weight;
+            left = left.saturating_sub(*weight);
+            it
+        };
+        match self.weights.iter().position(is_it).unwrap_or_default() {
+            0 => Step::Report {
+                wiz,
+                rows: self.rows(),
+            },
+            // Fusion is the first account's.
+            1 => Step::Fault {
+                wiz: wiz * self.rng.usize(0..2),
+                fault: self.fault(),
+            },
+            2 => Step::ClearFaults,
+            3 => Step::Start { place, how },
+            4 => Step::Run { place, how },
+            5 => Step::Pass {
+                seconds: self.rng.u64(0..20),
+            },
+            6 => Step::Pass {
+                seconds: self.rng.u64(0..2 * 86_400),
+            },
+            7 => Step::Cancel { place },
+            8 => Step::Create { place },
+            9 => Step::Delete { place },
+            10 => Step::Edit {
+                place,
+                edit: edit(&mut self.rng),
+            },
+            11 => Step::LoseReports { wiz },
+            12 => Step::Restart,
+            _ => {
+                // More of the early polls, of which there always are so many.
+                let most = 1 + self.rng.u64(0..250);
+                let polls = 1 + self.rng.u64(0..most);
+                let step = match self.rng.u8(0..12) {
+                    0 => Step::Cancel { place },
+                    1 => Step::Delete { place },
+                    2 => Step::Edit {
+                        place,
+                        edit: edit(&mut self.rng),
+                    },
+                    3 => Step::Start { place, how },
+                    _ => Step::Crash,
+                };
+                Step::AtPoll {
+                    polls,
+                    step: Box::new(step),
+                }
             }
         }
     }

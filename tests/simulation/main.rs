@@ -25,7 +25,7 @@
 mod checks;
 mod history;
 mod play;
-#[expect(dead_code, reason = "other tests need more of it")]
+#[expect(dead_code, reason = "other tests make their reports with it")]
 #[path = "../common/reports.rs"]
 mod reports;
 mod rows;

@@ -11,7 +11,7 @@ use crate::history::{Edit, History, How, Step};
 use crate::reports::text;
 use crate::rows;
 use crate::watch::Watch;
-use crate::world::{Crashed, World};
+use crate::world::{Interrupted, World};
 
 const INTEGRATIONS: &str = "/integrations/context";
 
@@ -30,8 +30,8 @@ const LONGEST_RUN: Duration = Duration::from_hours(72);
 /// How soon a cancelled run has ended.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the service may take until it crashes at a poll that does not come.
-const CRASH_PATIENCE: Duration = Duration::from_mins(10);
+/// How long to wait for a poll that may not come.
+const INTERRUPTION_PATIENCE: Duration = Duration::from_mins(2);
 
 /// The rows of a final report that would list nothing.
 const FEW_ROWS: u16 = 0b1001;
@@ -114,7 +114,7 @@ impl Play {
 
     fn step(&mut self, step: &Step) -> Result<(), Broken> {
         match step {
-            Step::Pass { seconds } => survives(self.world.pass(Duration::from_secs(*seconds))),
+            Step::Pass { seconds } => whole(self.world.pass(Duration::from_secs(*seconds))),
             Step::Report { wiz, rows } => self.report(*wiz, *rows),
             Step::LoseReports { wiz } => self.world.simulators[*wiz].delete_reports(),
             Step::Fault { wiz, fault } => self.world.simulators[*wiz].inject(fault.clone()),
@@ -123,15 +123,16 @@ impl Play {
             Step::Run { place, how } => self.run(*place, *how)?,
             Step::Cancel { place } => self.cancel(*place)?,
             Step::Create { place } => self.create(*place),
-            Step::Delete { place } => self.delete(*place),
+            Step::Delete { place } => self.delete(*place)?,
             Step::Edit { place, edit } => self.edit(*place, *edit),
             Step::Restart => self.world.restart(),
             Step::Crash => self.world.crash(),
-            Step::CrashAtPoll { polls } => {
-                self.world.watch.crash_after(*polls);
-                // When it does not come so far it crashes all the same.
-                drop(self.world.pass(CRASH_PATIENCE));
-                self.world.crash();
+            Step::AtPoll { polls, step } => {
+                self.world.watch.interrupt_after(*polls);
+                // When it does not come so far it happens all the same.
+                drop(self.world.pass(INTERRUPTION_PATIENCE));
+                self.world.watch.go_on();
+                self.step(step)?;
             }
         }
         Ok(())
@@ -139,7 +140,7 @@ impl Play {
 
     /// What holds at any time at which nothing is going on.
     fn check(&mut self) -> Result<(), Broken> {
-        survives(self.world.quiet());
+        whole(self.world.quiet());
         for row in self.world.ledger() {
             self.given_up.remove(&row.pair());
         }
@@ -232,16 +233,21 @@ impl Play {
         let active =
             |integration: &Integration| integration.auto_update || self.active_run(&integration.id).is_some();
         let alone = !self.places.iter().flatten().any(active);
-        let counts = |world: &World| (world.fusion().labels_put(), world.fusion().labels_deleted());
-        let before = counts(&self.world);
+        let counts = |world: &mut World| {
+            let fusion = world.fusion();
+            let counts = (fusion.labels_put(), fusion.labels_deleted());
+            (counts, world.facts_in_force())
+        };
+        let before = counts(&mut self.world);
         let Some(run) = self.start(place, how) else {
             return Ok(());
         };
         self.end_of(&run)?;
-        let after = counts(&self.world);
+        let after = counts(&mut self.world);
         if alone && how == How::Dry && before != after {
-            let detail = format!("{before:?} records put and deleted before it, {after:?} after it");
-            return Err(Broken::new("a_dry_run_sends_nothing", detail));
+            let detail =
+                format!("records put, deleted, and facts in force: {before:?} before it, {after:?} after it");
+            return Err(Broken::new("a_dry_run_changes_nothing", detail));
         }
         Ok(())
     }
@@ -257,7 +263,7 @@ impl Play {
             .world
             .call(Method::POST, &format!("/runs/{run}/cancel"), None);
         assert!(matches!(status.as_u16(), 202 | 409), "{status} {answer}");
-        survives(self.world.pass(CANCELLED_WITHIN));
+        whole(self.world.pass(CANCELLED_WITHIN));
         let run = self.record(&run);
         if run["finished_at"].is_null() {
             return Err(Broken::new("a_cancelled_run_ends_within_5_s", format!("{run:#}")));
@@ -281,9 +287,9 @@ impl Play {
         self.places[place] = Some(Integration { id, wiz, auto_update });
     }
 
-    fn delete(&mut self, place: usize) {
+    fn delete(&mut self, place: usize) -> Result<(), Broken> {
         let Some(integration) = self.places[place].take() else {
-            return;
+            return Ok(());
         };
         let pairs = |world: &mut World| {
             world
@@ -297,7 +303,10 @@ impl Play {
         let (status, answer) = self.world.call(Method::DELETE, &path, None);
         assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
         let after = pairs(&mut self.world);
-        self.given_up.extend(before.difference(&after).cloned());
+        let given_up: BTreeSet<_> = before.difference(&after).cloned().collect();
+        checks::nobody_wants_what_is_given_up(&mut self.world, &given_up)?;
+        self.given_up.extend(given_up);
+        Ok(())
     }
 
     fn edit(&mut self, place: usize, edit: Edit) {
@@ -368,11 +377,11 @@ impl Play {
             }
             let ended = self.world.watch.runs_ended();
             for _ in 0..LEAPS {
-                if survives(self.world.leap(last)) {
+                if whole(self.world.leap(last)) {
                     return Err(Broken::new("every_run_ends", format!("{record:#}")));
                 }
                 if self.world.watch.runs_ended() > ended {
-                    survives(self.world.quiet());
+                    whole(self.world.quiet());
                     break;
                 }
             }
@@ -380,7 +389,7 @@ impl Play {
     }
 }
 
-/// Only the step that lets the service crash lets it crash.
-fn survives<T>(done: Result<T, Crashed>) -> T {
-    done.expect("nobody asked for a crash")
+/// Only the step that asks for an interruption is interrupted.
+fn whole<T>(done: Result<T, Interrupted>) -> T {
+    done.expect("nobody asked for an interruption")
 }

@@ -19,9 +19,9 @@ use tracing_subscriber::registry::LookupSpan;
 pub(crate) struct Watch {
     /// Polls of tasks that work on runs.
     polls: AtomicU64,
-    /// The number of the poll after which the service is to crash; none when 0.
-    crash_at: AtomicU64,
-    crashes: AtomicBool,
+    /// The number of the poll to interrupt after; none when 0.
+    interrupt_at: AtomicU64,
+    interrupts: AtomicBool,
     runs_ended: AtomicU64,
     point: Mutex<Point>,
     errors: Mutex<Vec<String>>,
@@ -53,9 +53,10 @@ impl Watch {
         (watch, guard)
     }
 
-    /// Lets the service crash after so many more polls.
-    pub(crate) fn crash_after(&self, polls: u64) {
-        self.crash_at.store(self.polls() + polls.max(1), Ordering::SeqCst);
+    /// Interrupts after so many more polls.
+    pub(crate) fn interrupt_after(&self, polls: u64) {
+        self.interrupt_at
+            .store(self.polls() + polls.max(1), Ordering::SeqCst);
     }
 
     /// Does something that nobody is to see: the end of a process logs nothing.
@@ -65,15 +66,15 @@ impl Watch {
         self.looks_away.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the service is to crash now.
-    pub(crate) fn crashes(&self) -> bool {
-        self.crashes.load(Ordering::SeqCst)
+    /// Whether it interrupts now.
+    pub(crate) fn interrupts(&self) -> bool {
+        self.interrupts.load(Ordering::SeqCst)
     }
 
-    /// Forgets a crash, because it happened or will not any more.
-    pub(crate) fn survive(&self) {
-        self.crash_at.store(0, Ordering::SeqCst);
-        self.crashes.store(false, Ordering::SeqCst);
+    /// Does not interrupt any more.
+    pub(crate) fn go_on(&self) {
+        self.interrupt_at.store(0, Ordering::SeqCst);
+        self.interrupts.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn polls(&self) -> u64 {
@@ -127,8 +128,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watcher {
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
         if is_named(context.span(id).map(|span| span.metadata()), "run") {
             let polls = self.0.polls.fetch_add(1, Ordering::SeqCst) + 1;
-            if polls == self.0.crash_at.load(Ordering::SeqCst) {
-                self.0.crashes.store(true, Ordering::SeqCst);
+            if polls == self.0.interrupt_at.load(Ordering::SeqCst) {
+                self.0.interrupts.store(true, Ordering::SeqCst);
             }
             self.0.point.lock().unwrap().polls_since += 1;
         }

@@ -38,7 +38,7 @@ use crate::watch::Watch;
 
 /// Turns without anything new until it counts as quiet. An answer over the loopback takes two; the last ones wait for
 /// threads that read files and parse.
-const QUIET_TURNS: u32 = 5;
+const QUIET_TURNS: u32 = 4;
 
 /// The wait in each of the later turns. A leap too early does no harm: something merely took its time.
 const TURN: Duration = Duration::from_micros(20);
@@ -50,7 +50,7 @@ const NAP: Duration = Duration::from_mins(10);
 /// How long a runtime waits for its database before it is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// After each poll of a task it is looked whether the service is to crash there.
+/// After each poll of a task it is looked whether something is to happen there.
 const EACH_POLL: u32 = 1;
 const ANY_POLLS: u32 = 61;
 
@@ -89,14 +89,14 @@ impl Turns {
         Self { runtime, parking }
     }
 
-    /// Lets all tasks go as far as they can by themselves, or until the watch says that the service crashes.
+    /// Lets all tasks go as far as they can by themselves, or until the watch interrupts.
     fn take(&self, watch: &Watch) {
         let before = self.parking.parked.load(Ordering::SeqCst);
         let done = std::future::poll_fn(|context| {
             self.parking.waker.register(context.waker());
             // Twice: the sockets are looked at in between.
             let parked = self.parking.parked.load(Ordering::SeqCst) - before;
-            if watch.crashes() || parked >= 2 {
+            if watch.interrupts() || parked >= 2 {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -137,9 +137,9 @@ pub(crate) struct World {
     folder: TempDir,
 }
 
-/// The service crashed, as it was to.
+/// A run's task was polled as often as the watch was told.
 #[derive(Debug)]
-pub(crate) struct Crashed;
+pub(crate) struct Interrupted;
 
 /// So many histories share HTTP clients, which take long to make and keep a little of each service that is gone.
 const SHARED_BY: u32 = 20;
@@ -243,21 +243,21 @@ impl World {
     }
 
     /// Waits until nothing can happen any more at this time.
-    pub(crate) fn quiet(&self) -> Result<(), Crashed> {
+    pub(crate) fn quiet(&self) -> Result<(), Interrupted> {
         let signs = || (self.clock.times_asked(), self.watch.polls());
         let (mut quiet_turns, mut seen) = (0, signs());
         while quiet_turns < QUIET_TURNS {
             if let Some(live) = &self.live {
                 live.turns.take(&self.watch);
-                if self.watch.crashes() {
-                    return Err(Crashed);
+                if self.watch.interrupts() {
+                    return Err(Interrupted);
                 }
             }
             self.neighbours.take(&self.watch);
             let now = signs();
             quiet_turns = if now == seen { quiet_turns + 1 } else { 0 };
             seen = now;
-            if quiet_turns > 2 {
+            if quiet_turns > 1 {
                 pause();
             }
         }
@@ -265,7 +265,7 @@ impl World {
     }
 
     /// Leaps to the time at which the next sleeper wakes, but not past `until`; whether that has come.
-    pub(crate) fn leap(&mut self, until: Timestamp) -> Result<bool, Crashed> {
+    pub(crate) fn leap(&mut self, until: Timestamp) -> Result<bool, Interrupted> {
         self.quiet()?;
         let next = self.clock.next_waking().filter(|next| *next < until);
         self.clock.move_to(next.unwrap_or(until));
@@ -277,7 +277,7 @@ impl World {
     }
 
     /// Lets time pass. Of a long time most passes as on a machine that is asleep: whoever was to wake in it wakes late.
-    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Crashed> {
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Interrupted> {
         let until = self.clock.now() + time;
         for _ in 0..AWAKE_LEAPS {
             if self.leap(until)? {
@@ -296,7 +296,6 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.crash_points.push(self.watch.point());
         self.kill();
-        self.watch.survive();
         self.start();
     }
 
@@ -353,17 +352,28 @@ impl World {
     /// The ledger, in whatever state it is: of each pair what was acknowledged, and what was sent since.
     pub(crate) fn ledger(&mut self) -> Vec<LedgerRow> {
         let rows = sqlx::query_as("SELECT ip, context, acknowledged, sent FROM ledger ORDER BY ip, context");
-        let rows: Vec<(Vec<u8>, String, Option<String>, Option<String>)> = self
+        let rows = self
             .neighbours
             .block_on(rows.fetch_all(&mut self.ledger))
             .unwrap();
-        let row = |(ip, context, acknowledged, sent)| LedgerRow {
+        let row = |(ip, context, acknowledged, sent): (Vec<u8>, String, _, _)| LedgerRow {
             ip,
             context,
             acknowledged,
             sent,
         };
         rows.into_iter().map(row).collect()
+    }
+
+    /// The addresses that facts in force name, with the number of the set of facts.
+    pub(crate) fn facts_in_force(&mut self) -> Vec<(i64, Vec<u8>)> {
+        let rows = sqlx::query_as(
+            "SELECT DISTINCT s.id, a.ip FROM fact_sets s JOIN fact_addresses a ON a.fact_set = s.id \
+             WHERE s.state = 'in_force' ORDER BY s.id, a.ip",
+        );
+        self.neighbours
+            .block_on(rows.fetch_all(&mut self.ledger))
+            .unwrap()
     }
 }
 

@@ -45,6 +45,11 @@ impl LabelStore {
         self.foreign.insert(pair);
     }
 
+    /// Removes a pair in the name of another product.
+    pub(in crate::simulator) fn take_away(&mut self, pair: &LabelPair) {
+        self.remove(pair);
+    }
+
     /// Removes a pair; whether there was one.
     pub(super) fn remove(&mut self, pair: &LabelPair) -> bool {
         self.foreign.remove(pair);

@@ -1,0 +1,54 @@
+//! `…/verify`: a run that compares the ledger with Fusion.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+
+use super::envelope::{Answer, RunEnvelope};
+use super::extract::{Id, Query};
+use super::problem::{Problem, ProblemBody};
+use super::run_calls::NoRecord;
+use super::state::AppState;
+use crate::domain::IntegrationId;
+use crate::store::Actor;
+
+/// Starts a run that compares what Fusion holds with the ledger, or joins the one under way. What differs is the run's plan,
+/// and in doubt from then on; labels in Fusion stay as they are, until the next run makes them right. With `?repair=true`
+/// this one does.
+#[utoipa::path(
+    post, path = "/integrations/context/{id}/verify", operation_id = "verify_labels", tag = "labels",
+    params(
+        ("id" = IntegrationId, Path, description = "The integration"),
+        ("repair" = Option<bool>, Query, description = "Write right what differs; by default false"),
+    ),
+    responses(
+        (status = 202, description = "The run is under way; `data` is empty", body = RunEnvelope<Vec<NoRecord>>,
+            headers(("location" = String, description = "Where the run is"))),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "A run that does something else is under way", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn verify(
+    State(app): State<AppState>,
+    Extension(actor): Extension<Actor>,
+    Id(id): Id<IntegrationId>,
+    mut query: Query,
+) -> Result<Answer<RunEnvelope<Vec<NoRecord>>>, Problem> {
+    let repair = query.switch("repair");
+    query.done()?;
+    let started = app
+        .store
+        .start_verification(id, repair, actor, app.clock.now())
+        .await?;
+    app.desk.run_queued();
+    app.desk.schedule_changed();
+    let location = format!("/api/v1/runs/{}", started.record.id);
+    Ok(
+        Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(started.record))
+            .header(header::LOCATION, location),
+    )
+}
