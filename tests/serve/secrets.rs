@@ -183,12 +183,15 @@ impl Session<'_> {
             .map(|run| text(&run["id"]));
         let has_plan = |run: &String| self.call("GET", &format!("/api/v1/runs/{run}/plan"), None).0 == 200;
         let (run, record) = (runs.find(has_plan).unwrap(), text(&audit["data"][0]["id"]));
+        let (_, labels) = self.call("GET", &format!("{integration}/labels"), None);
+        let ip = text(&labels["data"][0]["ip"]);
         let paths = document["paths"].as_object().unwrap();
         let mut read = 0;
         for (path, _) in paths.iter().filter(|(_, calls)| calls["get"].is_object()) {
             let path = path
                 .replace(&format!("{INTEGRATIONS}/{{id}}"), integration)
                 .replace("{run}", &run)
+                .replace("{ip}", &ip)
                 .replace("{id}", &record);
             let (status, answer) = self.call("GET", &path, None);
             assert_eq!(status, 200, "{path}: {answer}");
