@@ -145,9 +145,19 @@ async fn bring_into_force(store: &Store, run: &mut ClaimedRun, assets: &[AssetFa
         .unwrap();
 }
 
+/// Writes into a run's plan that it may keep back the removal of the pairs of some changes.
+async fn keep_back(store: &Store, run: &ClaimedRun, changes: &[Change], now: Timestamp) {
+    let held = changes.iter().map(|change| Change::Hold {
+        pair: change.pair(),
+        before: None,
+    });
+    let held: Vec<_> = held.collect();
+    store.append_plan(run, &held, now).await.unwrap();
+}
+
 /// The changes that the facts in force and the ledger give, page by page.
 async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<Change> {
-    let view = store.fact_view(integration, None).await.unwrap();
+    let view = store.fact_view(integration, None, None).await.unwrap();
     let (mut changes, mut start) = (Vec::new(), None);
     let query = PlanQuery {
         account: Some(account),
@@ -524,7 +534,7 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
         push(&store, &run, account, &changes, at(from + 2)).await;
         finish(&store, &run, at(from + 3)).await;
     }
-    let view = store.fact_view(older, None).await.unwrap();
+    let view = store.fact_view(older, None, None).await.unwrap();
     let told = entry(AuditAction::Delete, newer);
     let deleted = store.delete_integration(newer, None, &told, at(20));
     deleted.await.unwrap();
@@ -610,7 +620,7 @@ async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
     let mut run = claim(&store, id, true, at(5)).await;
     let set = stage(&store, &mut run, &[], at(6)).await;
     let planning = Planning {
-        hold: Hold::Everything(changes.iter().map(Change::pair).collect()),
+        hold: Hold::Everything,
         ..planning(&store, set).await
     };
     let orders = store.plan_facts(&mut run, &planning, at(7)).await.unwrap();
@@ -649,10 +659,12 @@ async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() 
     let mut run = claim(&store, id, false, at(5)).await;
     let set = stage(&store, &mut run, &both[1..], at(6)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![changes[0].pair()]),
+        hold: Hold::Removals,
         ..planning(&store, set).await
     };
+    keep_back(&store, &run, &changes[..1], at(7)).await;
     store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(8)).await;
     assert_eq!(removes(&plan(&store, id, account).await), []);
 
@@ -665,6 +677,7 @@ async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() 
         ..planning(&store, set).await
     };
     store.plan_facts(&mut run, &elsewhere, at(11)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(12)).await;
     assert_eq!(
         removes(&plan(&store, id, account).await),
@@ -685,10 +698,12 @@ async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
     let mut run = claim(&store, one, false, at(5)).await;
     let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(6)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![changes[0].pair()]),
+        hold: Hold::Removals,
         ..planning(&store, set).await
     };
+    keep_back(&store, &run, &changes[..1], at(7)).await;
     store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(8)).await;
 
     // The other integration wants another value there, which Fusion refuses; then it wants none.

@@ -5,17 +5,20 @@
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
 mod adoption;
+mod arrears;
 mod attempts;
 mod audit;
 mod database;
 mod error;
 mod facts;
+mod facts_digest;
 mod history;
 mod holds;
 mod installation;
 mod integrations;
 mod ledger;
 mod lock;
+mod owner;
 mod plan_pages;
 mod plans;
 mod queue;
@@ -26,18 +29,21 @@ mod run_start;
 mod runs;
 mod seal;
 mod verification;
+mod write;
 
 pub use adoption::Adopted;
 pub use audit::{Actor, AuditAction, AuditEntry, AuditField, AuditQuery, AuditRecord};
 pub use database::Store;
 pub use error::StoreError;
 pub use facts::{FactSetId, StagingFacts};
+pub use facts_digest::FactsDigest;
 pub use integrations::{IntegrationOverview, NewIntegration, StoredReport};
 pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
+pub use owner::{Checkpoint, ClaimedRun, Orders, Rerun};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
 pub use plans::{Hold, PlanRecord, Planning};
-pub use queue::{AttemptEnd, Checkpoint, ClaimedRun, Completion, Ending, LONGEST_PAUSE, Orders, Rerun};
+pub use queue::{AttemptEnd, Completion, Ending, LONGEST_PAUSE};
 pub use reasons::{AddressReasons, AssetReason, PairReason};
 pub use removal::{Deletion, StartedRemoval};
 pub use run_notes::Reading;

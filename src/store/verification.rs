@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqliteConnection};
 
+use super::owner::{note_advance, touch, write_checkpoint, write_on};
 use super::plans::insert_steps;
-use super::queue::{note_advance, touch, write_checkpoint, write_on};
 use super::run_notes::write_counts;
 use super::{AccountId, Actor, ClaimedRun, RunStart, StartedRun, Store, StoreError, run_start};
 use crate::domain::{Address, Change, Counts, IntegrationId, Pair, RunFlags, Timestamp, Trigger};
@@ -41,11 +41,6 @@ impl Store {
         let start = RunStart::new(actor, Trigger::Verify, flags);
         let mut tx = self.write().await?;
         let started = run_start::start(&mut tx, integration, &start, None, now).await?;
-        sqlx::query("UPDATE runs SET repair = max(repair, $2) WHERE id = $1")
-            .bind(started.record.id.to_string())
-            .bind(repair)
-            .execute(&mut *tx)
-            .await?;
         tx.commit().await?;
         Ok(started)
     }

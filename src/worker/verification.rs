@@ -139,7 +139,7 @@ impl Attempt {
             ..PlanQuery::default()
         };
         // Other runs may have planned since the last page.
-        let view = store.fact_view(self.integration.id, None).await?;
+        let view = store.fact_view(self.integration.id, None, None).await?;
         let page = store.plan_page(&view, &query, reading.verified.next).await?;
         let next = page.next;
         let compared = Page::new(&page);

@@ -115,6 +115,15 @@ impl ServeArgs {
                 usual.full_push_every,
                 |text| whole(text, 1..=10_000),
             )?,
+            push_concurrency: read(
+                "push-concurrency",
+                &runs.push_concurrency,
+                usual.push_concurrency,
+                |text| {
+                    whole(text, 1..=64)
+                        .map(|number| NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MIN))
+                },
+            )?,
             retention: self.history.retention()?,
             ca_file: Some(&accounts.ca_file)
                 .filter(|path| !path.is_empty())

@@ -1,0 +1,239 @@
+//! Arrears: what was decided in a short transaction, and is still to be written in the ledger, some thousand pairs at a
+//! time. Who has the turn to plan does all of it first, so that no plan is made without it.
+//!
+//! - A plan that keeps removals back, or no longer: the marks of its integration become those of its steps.
+//! - A deleted integration: its pairs that no other wants leave the ledger.
+//!
+//! Each transaction looks first whether its work is still to be done, and does nothing twice: two may work side by side,
+//! and one that was cut off is gone on with.
+
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use super::write::Write;
+use super::{Store, StoreError};
+use crate::domain::IntegrationId;
+
+/// Pairs that are written in one transaction: some tenths of a second, so that other writers get their turn in between.
+const PAIRS_PER_WRITE: i64 = 20_000;
+
+/// A run whose marks are to be written.
+struct Marks {
+    run: String,
+    integration: String,
+    account: i64,
+}
+
+/// A place in an order of pairs: address and context, as they are stored.
+type Place = (Vec<u8>, String);
+
+impl Store {
+    /// Does what is left to do in the ledger before anybody may plan.
+    ///
+    /// # Errors
+    /// When the database cannot.
+    pub async fn work_off_arrears(&self) -> Result<(), StoreError> {
+        let marks = sqlx::query(
+            "SELECT id, integration_id, marks, hold FROM runs WHERE marks IS NOT NULL ORDER BY id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        for row in marks {
+            let marks = Marks {
+                run: row.try_get("id")?,
+                integration: row.try_get("integration_id")?,
+                account: row.try_get("marks")?,
+            };
+            if row.try_get::<Option<&str>, _>("hold")? != Some("nothing") {
+                self.mark(&marks).await?;
+            }
+            self.unmark(&marks).await?;
+        }
+        let departed = sqlx::query_as("SELECT integration_id, fact_set FROM departures")
+            .fetch_all(&self.readers)
+            .await?;
+        for (integration, set) in departed {
+            self.forget(integration, set).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the pairs that a run's plan keeps back.
+    async fn mark(&self, marks: &Marks) -> Result<(), StoreError> {
+        let mut from: Place = Default::default();
+        loop {
+            let Some(mut tx) = self.write_marks(marks).await? else {
+                return Ok(());
+            };
+            // The first that this transaction leaves to the next.
+            let next: Option<Place> = sqlx::query_as(
+                "SELECT ip, context FROM plan_steps WHERE run_id = $1 AND change = 'hold' AND (ip, context) >= ($2, $3) \
+                 ORDER BY ip, context LIMIT 1 OFFSET $4",
+            )
+            .bind(&marks.run)
+            .bind(&from.0)
+            .bind(&from.1)
+            .bind(PAIRS_PER_WRITE)
+            .fetch_optional(&mut *tx)
+            .await?;
+            sqlx::query(MARK)
+                .bind(&marks.run)
+                .bind(&marks.integration)
+                .bind(marks.account)
+                .bind(&from.0)
+                .bind(&from.1)
+                .bind(PAIRS_PER_WRITE)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            match next {
+                Some(next) => from = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes away what earlier runs of the integration marked, and notes that this is done.
+    async fn unmark(&self, marks: &Marks) -> Result<(), StoreError> {
+        // Two ranges of the index, for `<>` would read all that this run marked each time.
+        let mut others = ["<", ">"].into_iter().peekable();
+        while let Some(other) = others.peek() {
+            let Some(mut tx) = self.write_marks(marks).await? else {
+                return Ok(());
+            };
+            let unmark = format!(
+                "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE (account, ip, context) IN ( \
+                 SELECT account, ip, context FROM ledger WHERE held_for = $2 AND held_by {other} $1 AND account = $3 LIMIT $4)"
+            );
+            let unmarked = sqlx::query(AssertSqlSafe(unmark))
+                .bind(&marks.run)
+                .bind(&marks.integration)
+                .bind(marks.account)
+                .bind(PAIRS_PER_WRITE)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            if unmarked.rows_affected() == 0 {
+                others.next();
+            }
+        }
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE runs SET marks = NULL WHERE id = $1")
+            .bind(&marks.run)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Begins to write marks; `None` when another has written them all.
+    async fn write_marks(&self, marks: &Marks) -> Result<Option<Write>, StoreError> {
+        let mut tx = self.write().await?;
+        let pending =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL)");
+        let pending: bool = pending.bind(&marks.run).fetch_one(&mut *tx).await?;
+        Ok(pending.then_some(tx))
+    }
+
+    /// Takes the pairs out of the ledger, in all accounts, that only a deleted integration wanted; those that it kept back
+    /// and others want are no longer kept back.
+    async fn forget(&self, integration: String, set: Option<i64>) -> Result<(), StoreError> {
+        let accounts: Vec<i64> = sqlx::query_scalar("SELECT id FROM fusion_accounts")
+            .fetch_all(&self.readers)
+            .await?;
+        for account in accounts {
+            let mut from = Some(Vec::<u8>::new());
+            while let Some(start) = from {
+                let mut tx = self.write().await?;
+                if !is_departing(&mut tx, &integration).await? {
+                    return Ok(());
+                }
+                // Up to the address before which this transaction ends.
+                from = sqlx::query_scalar(
+                    "SELECT ip FROM ledger WHERE account = $1 AND ip >= $2 ORDER BY ip LIMIT 1 OFFSET $3",
+                )
+                .bind(account)
+                .bind(&start)
+                .bind(PAIRS_PER_WRITE)
+                .fetch_optional(&mut *tx)
+                .await?;
+                for statement in [FORGET, RELEASE] {
+                    sqlx::query(statement)
+                        .bind(&integration)
+                        .bind(account)
+                        .bind(&start)
+                        .bind(from.as_ref())
+                        .bind(set)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                tx.commit().await?;
+            }
+        }
+        let mut tx = self.write().await?;
+        sqlx::query("DELETE FROM departures WHERE integration_id = $1")
+            .bind(&integration)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+const MARK: &str = "UPDATE ledger SET held_by = $1, held_for = $2 WHERE account = $3 AND (ip, context) IN ( \
+     SELECT ip, context FROM plan_steps WHERE run_id = $1 AND change = 'hold' AND (ip, context) >= ($4, $5) \
+     ORDER BY ip, context LIMIT $6)";
+
+/// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
+/// would be read for each pair.
+const FORGET: &str = "DELETE FROM ledger WHERE account = $2 AND ip >= $3 AND ($4 IS NULL OR ip < $4) \
+     AND (held_for = $1 OR EXISTS (SELECT 1 FROM fact_addresses own WHERE own.fact_set = $5 AND own.ip = ledger.ip)) \
+     AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
+         WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
+         AND s.state = 'in_force' AND s.integration_id <> $1 \
+         AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
+             WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)";
+
+const RELEASE: &str = "UPDATE ledger SET held_by = NULL, held_for = NULL \
+     WHERE account = $2 AND ip >= $3 AND ($4 IS NULL OR ip < $4) AND held_for = $1 AND ($5 IS NULL OR TRUE)";
+
+/// Notes that an integration, which is being deleted, is still to leave the ledger.
+pub(super) async fn depart(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
+    // What its last plan was to keep back it keeps back no longer, like all that is its own.
+    sqlx::query("UPDATE runs SET marks = NULL WHERE integration_id = $1 AND marks IS NOT NULL")
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO departures (integration_id, fact_set) SELECT $1, \
+             (SELECT id FROM fact_sets WHERE integration_id = $1 AND state = 'in_force') \
+         WHERE EXISTS (SELECT 1 FROM fact_sets WHERE integration_id = $1 AND state = 'in_force') \
+            OR EXISTS (SELECT 1 FROM ledger WHERE held_for = $1)",
+    )
+    .bind(id.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether marks of an integration are still to be written.
+pub(super) async fn has_marks_to_write(
+    tx: &mut SqliteConnection,
+    id: IntegrationId,
+) -> Result<bool, StoreError> {
+    let any = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM runs WHERE integration_id = $1 AND marks IS NOT NULL)",
+    );
+    Ok(any.bind(id.to_string()).fetch_one(tx).await?)
+}
+
+/// Whether any deleted integration is still to leave the ledger.
+pub(super) async fn is_anybody_departing(tx: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departures)")
+        .fetch_one(tx)
+        .await?)
+}
+
+async fn is_departing(tx: &mut SqliteConnection, integration: &str) -> Result<bool, StoreError> {
+    let departing = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departures WHERE integration_id = $1)");
+    Ok(departing.bind(integration).fetch_one(tx).await?)
+}
