@@ -237,3 +237,123 @@ async fn is_departing(tx: &mut SqliteConnection, integration: &str) -> Result<bo
     let departing = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departures WHERE integration_id = $1)");
     Ok(departing.bind(integration).fetch_one(tx).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::tests::store;
+    use super::*;
+
+    /// How SQLite carries a statement out.
+    async fn explained(store: &Store, statement: &str) -> Vec<String> {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).fetch_all(&store.readers).await.unwrap();
+        rows.iter().map(|row| row.get("detail")).collect()
+    }
+
+    #[tokio::test]
+    async fn pairs_and_facts_are_looked_up_and_not_read_as_a_whole() {
+        let (store, _folder) = store().await;
+        for statement in [MARK, FORGET, RELEASE] {
+            let steps = explained(&store, statement).await;
+            let scans = steps.iter().filter(|step| step.starts_with("SCAN "));
+            // The few sets of facts may be read as a whole.
+            let of_rows: Vec<_> = scans.filter(|step| !step.starts_with("SCAN s")).collect();
+            assert!(of_rows.is_empty(), "{steps:#?}");
+        }
+        let steps = explained(&store, MARK).await;
+        assert!(
+            steps
+                .iter()
+                .any(|step| step.contains("ledger") && step.contains("ip=? AND context=?")),
+            "{steps:#?}"
+        );
+    }
+
+    /// A deleted integration that is still to leave the ledger, and one that wants one of its two pairs.
+    const DELETED: &str = "
+        INSERT INTO fusion_accounts VALUES (1, 'api.netography.com', 'acme');
+        INSERT INTO fact_sets (id, integration_id, run_id, state, report_run_at, created_at) VALUES
+            (1, 'deleted', 'r', 'stale', 1, 1), (2, 'other', 'r', 'in_force', 1, 1);
+        INSERT INTO facts VALUES (1, 0, x'01', 'vm', 1, NULL, NULL, x'', 1), (2, 0, x'02', 'vm', 1, NULL, NULL, x'', 1);
+        INSERT INTO fact_addresses VALUES (1, x'040a000001', 0), (1, x'040a000002', 0), (2, x'040a000002', 0);
+        INSERT INTO ledger (account, ip, context, acknowledged, run_id, held_for, held_by) VALUES
+            (1, x'040a000001', 'vuln_count', '1', 'r', NULL, NULL),
+            (1, x'040a000002', 'vuln_count', '2', 'r', 'deleted', 'r'),
+            (1, x'040a000003', 'vuln_count', '3', 'r', 'deleted', 'r'),
+            (1, x'040a000004', 'vuln_count', '4', 'r', NULL, NULL);
+        INSERT INTO departures VALUES ('deleted', 1);";
+
+    #[tokio::test]
+    async fn nobody_plans_before_a_deleted_integration_has_left_the_ledger() {
+        use super::super::{AccountId, PlanQuery};
+
+        let (store, _folder) = store().await;
+        let mut tx = store.write().await.unwrap();
+        sqlx::raw_sql(DELETED).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        // Its facts are stale, but they tell what is to leave: they stay until then.
+        store.sweep_facts().await.unwrap();
+        let id = "01a20d2a-3996-73a0-af57-c27859874f3e".parse().unwrap();
+        let view = store.fact_view(id, None, None).await.unwrap();
+        let query = PlanQuery {
+            account: Some(AccountId(1)),
+            ..PlanQuery::default()
+        };
+        let early = store.plan_page(&view, &query, None).await;
+        assert!(matches!(early, Err(StoreError::FactsChanged)), "{early:?}");
+
+        store.work_off_arrears().await.unwrap();
+        let page = store.plan_page(&view, &query, None).await.unwrap();
+        let left: Vec<_> = page
+            .ledger
+            .iter()
+            .map(|entry| (entry.pair.ip.to_string(), entry.held))
+            .collect();
+        let expected = [("10.0.0.2".to_owned(), false), ("10.0.0.4".to_owned(), false)];
+        assert_eq!(left, expected);
+        store.sweep_facts().await.unwrap();
+        let sets: i64 = sqlx::query_scalar("SELECT count(*) FROM fact_sets")
+            .fetch_one(&store.readers)
+            .await
+            .unwrap();
+        assert_eq!(sets, 1);
+    }
+
+    /// A run whose plan keeps one pair back, after an earlier one kept back another; it ended before any mark was written.
+    const KEPT_BACK: &str = "
+        INSERT INTO fusion_accounts VALUES (1, 'api.netography.com', 'acme');
+        INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at, finished_at,
+            plan, hold, marks) VALUES ('new', 'i', 'cancelled', 'manual', 'admin', 0, 0, 1, 1, 2, 'dropped', 'removals', 1);
+        INSERT INTO plan_steps VALUES ('new', x'040a000001', 'vuln_count', 'hold', '1', NULL),
+            ('new', x'040a000002', 'vuln_count', 'remove', '2', NULL);
+        INSERT INTO ledger (account, ip, context, acknowledged, run_id, held_for, held_by) VALUES
+            (1, x'040a000001', 'vuln_count', '1', 'r', NULL, NULL),
+            (1, x'040a000002', 'vuln_count', '2', 'r', 'i', 'earlier'),
+            (1, x'040a000003', 'vuln_count', '3', 'r', 'i', 'older'),
+            (1, x'040a000004', 'vuln_count', '4', 'r', 'j', 'others');";
+
+    #[tokio::test]
+    async fn marks_of_a_run_that_was_cut_off_are_written_by_whoever_comes_next() {
+        let (store, _folder) = store().await;
+        let mut tx = store.write().await.unwrap();
+        sqlx::raw_sql(KEPT_BACK).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        // Its plan is kept no longer, but its steps tell what is to be marked: they stay until then.
+        store.sweep_plans().await.unwrap();
+        for _ in 0..2 {
+            store.work_off_arrears().await.unwrap();
+            let marks: Vec<Option<String>> = sqlx::query_scalar("SELECT held_by FROM ledger ORDER BY ip")
+                .fetch_all(&store.readers)
+                .await
+                .unwrap();
+            let marks: Vec<_> = marks.iter().map(Option::as_deref).collect();
+            assert_eq!(marks, [Some("new"), None, None, Some("others")]);
+        }
+        store.sweep_plans().await.unwrap();
+        let steps: i64 = sqlx::query_scalar("SELECT count(*) FROM plan_steps")
+            .fetch_one(&store.readers)
+            .await
+            .unwrap();
+        assert_eq!(steps, 0);
+    }
+}

@@ -13,7 +13,7 @@ use crate::domain::{
     Address, Context, IntegrationId, LedgerEntry, Pair, RankedCve, Rating, RunId, Score, Timestamp,
 };
 
-/// Rows that each query of a plan's page aims at.
+/// Rows that each query of a plan's page aims at: some MiB, and past this a larger page gains nothing.
 const PAGE_ROWS: u32 = 8_000;
 
 /// The facts that labels follow from: one set per integration.
@@ -57,6 +57,8 @@ pub struct PlanQuery {
     pub confirmed_by: Option<RunId>,
     /// The integration whose kept removals are judged afresh: its marks do not count.
     pub judges_for: Option<IntegrationId>,
+    /// Rows that a page aims at, four to an address with all labels. `None`: as many as pay.
+    pub rows: Option<u32>,
 }
 
 /// All that is known of a range of addresses, in the state of one moment.
@@ -143,7 +145,7 @@ impl Store {
         if query.account.is_some() && arrears::is_anybody_departing(&mut tx).await? {
             return Err(StoreError::FactsChanged);
         }
-        let mut limit = PAGE_ROWS;
+        let mut limit = query.rows.unwrap_or(PAGE_ROWS);
         loop {
             let mut page = PlanPage::default();
             // The page ends before the first address that one of the queries may not have read to its end. Each bounds those

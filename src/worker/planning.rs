@@ -227,6 +227,7 @@ impl Attempt {
                 account: self.workers.fusion.as_ref().map(|target| target.account),
                 confirmed_by: self.orders.full.then_some(self.run.id()),
                 judges_for,
+                rows: None,
             },
             at: Place::Start,
         }
