@@ -29,6 +29,7 @@ struct Inner {
     report_bytes: Counter,
     requests: Family<RequestLabels, Histogram>,
     integrations: Gauge,
+    audit_head: Family<HeadLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +49,11 @@ struct RequestLabels {
     method: String,
     route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    hash: String,
 }
 
 impl Metrics {
@@ -88,6 +94,12 @@ impl Metrics {
             "Integrations that are stored",
             integrations.clone(),
         );
+        let audit_head = Family::default();
+        registry.register(
+            "audit_head",
+            "The hash of the last audit record; an older hash must always be one of the log's",
+            audit_head.clone(),
+        );
         Self(Arc::new(Inner {
             registry,
             runs,
@@ -96,6 +108,7 @@ impl Metrics {
             report_bytes,
             requests,
             integrations,
+            audit_head,
         }))
     }
 
@@ -140,6 +153,11 @@ impl Metrics {
 
     pub(crate) fn integrations_stored(&self, number: u64) {
         self.0.integrations.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn audit_head_is(&self, hash: String) {
+        self.0.audit_head.clear();
+        self.0.audit_head.get_or_create(&HeadLabels { hash }).set(1);
     }
 
     /// All figures in the OpenMetrics text format.

@@ -12,13 +12,15 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wiz_context::clock::Clock;
 use wiz_context::domain::{AssetType, Policy, Retention, Timestamp};
-use wiz_context::http::{AdminKey, ApiSettings, AppState, openapi_json, router};
+use wiz_context::http::{AdminKey, ApiSettings, AppState, Notes, UnderWay, openapi_json, router};
 use wiz_context::metrics::Metrics;
 use wiz_context::outgoing::{Outgoing, OutgoingSettings};
+use wiz_context::shutdown::Shutdown;
 use wiz_context::store::{Keyring, Store};
 use wiz_context::wiz::WizAccounts;
 use wiz_context::worker::{Checker, Desk, RunSettings, Workers};
@@ -52,7 +54,7 @@ impl Service {
             .unwrap();
         let account = Some(store.fusion_account("api.netography.com", "acme").await.unwrap());
         let settings = ApiSettings {
-            admin_key: AdminKey::new(KEY),
+            admin_key: Some(AdminKey::new(KEY)),
             allowed_hosts: "".parse().unwrap(),
             account,
             docs: true,
@@ -66,6 +68,10 @@ impl Service {
             clock,
             metrics: Metrics::new(),
             ending: CancellationToken::new(),
+            tasks: Shutdown::new(),
+            notes: Notes::new(),
+            under_way: UnderWay::new(),
+            audit_checks: Arc::new(Semaphore::new(1)),
             settings: Arc::new(settings),
         };
         Self {
@@ -351,7 +357,10 @@ async fn a_run_under_way_is_joined_and_a_dry_one_becomes_real() {
     let head = service.call(Method::HEAD, &path, None).await;
     assert_eq!(
         (head.status, head.headers.get("allow")),
-        (StatusCode::METHOD_NOT_ALLOWED, Some(&"GET,PUT".parse().unwrap()))
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            Some(&"GET,PUT,OPTIONS".parse().unwrap())
+        )
     );
 }
 

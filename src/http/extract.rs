@@ -42,14 +42,8 @@ impl<S: Send + Sync> FromRequest<S> for Json {
             Bytes::from_request(request, state)
                 .await
                 .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                        ProblemName::TooLarge,
-                        "The body is larger than 1 MiB, which no call of this service needs.",
-                    ),
-                    _ => Problem::new(
-                        ProblemName::InvalidBody,
-                        "The body could not be read to its end. Send it again.",
-                    ),
+                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+                    _ => Problem::unread(),
                 })?;
         // serde_json stops at 128 levels, so a deep body is an error and not an overflow.
         serde_json::from_slice(&body).map(Self).map_err(|error| {

@@ -43,6 +43,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 /// The figures of the service, as OpenMetrics text.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "read_metrics", tag = "service",
+    security(("api_key" = ["readonly"])),
     responses(
         (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text"),
         (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
@@ -52,6 +53,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
     app.metrics
         .integrations_stored(app.store.count_integrations().await?);
+    app.metrics.audit_head_is(app.store.audit_head().await?);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok((
         StatusCode::OK,

@@ -5,8 +5,10 @@
 
 mod addresses;
 mod adoption;
+mod api_keys;
 mod approval;
 mod audit;
+mod audit_search;
 mod auth;
 mod check;
 mod deletion;
@@ -14,14 +16,18 @@ mod envelope;
 mod events;
 mod extract;
 mod health;
+mod idempotency;
 mod integration_body;
 mod integrations;
+mod negotiation;
+mod notes;
 mod openapi;
 mod plan;
 mod problem;
 mod records;
 mod request_id;
 mod router;
+mod rules;
 mod run_calls;
 mod runs;
 mod server;
@@ -29,6 +35,8 @@ mod state;
 mod status;
 mod verification;
 
+pub use idempotency::UnderWay;
+pub use notes::Notes;
 pub use openapi::openapi_json;
 pub use router::router;
 pub use server::serve;

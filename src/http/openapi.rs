@@ -1,5 +1,6 @@
 //! The OpenAPI document.
 
+use super::rules::{SCHEME, describe_layers};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
@@ -19,6 +20,7 @@ use utoipa::{Modify, OpenApi as _};
         (name = "integrations", description = "The connections to Wiz tenants"),
         (name = "runs", description = "Runs and dry runs"),
         (name = "labels", description = "What Fusion holds by the ledger"),
+        (name = "keys", description = "Who may call, and what they may do"),
         (name = "audit", description = "Who did what, when"),
         (name = "service", description = "The service itself"),
     ),
@@ -29,12 +31,18 @@ struct ApiKey;
 
 impl Modify for ApiKey {
     fn modify(&self, document: &mut OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(
+            "An API key. Each call names the least role that it takes as the scope: `readonly` reads; `operator` runs, \
+             cancels, approves, checks and verifies too; `admin` does everything."
+                .to_owned(),
+        );
+        let scheme = SecurityScheme::Http(scheme);
         document
             .components
             .get_or_insert_default()
-            .add_security_scheme("api_key", scheme);
-        document.security = Some(vec![SecurityRequirement::new("api_key", [] as [&str; 0])]);
+            .add_security_scheme(SCHEME, scheme);
+        document.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
     }
 }
 
@@ -48,6 +56,7 @@ pub(super) fn base() -> OpenApi {
 /// # Panics
 /// Never: the document has a JSON form.
 pub fn openapi_json() -> String {
-    let document = super::router::routes().into_openapi();
+    let mut document = super::router::routes().into_openapi();
+    describe_layers(&mut document);
     document.to_pretty_json().expect("the document has a JSON form") + "\n"
 }

@@ -35,6 +35,7 @@ pub(super) struct NoRecord {}
 /// when the run ends within `Prefer: wait`.
 #[utoipa::path(
     put, path = "/integrations/context/{id}/run", operation_id = "start_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("full" = Option<bool>, Query, description = "Send every wanted pair, whatever the ledger says"),
@@ -88,6 +89,7 @@ pub(super) async fn start(
 /// one that this call starts.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/run", operation_id = "start_dry_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("fresh" = Option<bool>, Query, description = "Pass over a finished dry run"),
