@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -64,21 +64,7 @@ pub(super) async fn layer(State(app): State<AppState>, mut request: Request, nex
             HeaderValue::from_static("application/problem+json"),
         );
     }
-    complete_allow(response.headers_mut());
     let id = HeaderValue::try_from(id.0).expect("a plain word fits into a header");
     response.headers_mut().insert(HEADER, id);
     response
-}
-
-/// Each path takes `OPTIONS` too, which the router does not know of.
-fn complete_allow(headers: &mut HeaderMap) {
-    if let Some(allowed) = headers.get(header::ALLOW).and_then(|value| value.to_str().ok())
-        && !allowed.split(',').any(|method| method.trim() == "OPTIONS")
-    {
-        let allowed = HeaderValue::try_from(format!("{allowed},OPTIONS"));
-        headers.insert(
-            header::ALLOW,
-            allowed.expect("names of methods fit into a header"),
-        );
-    }
 }

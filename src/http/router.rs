@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -157,16 +157,16 @@ async fn nothing_there() -> Problem {
     )
 }
 
-/// `OPTIONS` tells the methods of a path by the header `Allow`, which the router adds.
-async fn wrong_method(method: Method) -> Response {
-    if method == Method::OPTIONS {
-        return StatusCode::NO_CONTENT.into_response();
-    }
-    let problem = Problem::new(
-        ProblemName::MethodNotAllowed,
-        "This path is not served with this method; the header `Allow` names those that are.",
-    );
-    problem.into_response()
+/// `OPTIONS` tells the methods of a path; it needs no key, as the document does not.
+async fn wrong_method(method: Method, path: Option<MatchedPath>) -> Response {
+    let allowed = rules().methods(path.as_ref().map_or("", MatchedPath::as_str));
+    let answer = if method == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        let detail = format!("This path is not served with this method, but with {allowed}.");
+        Problem::new(ProblemName::MethodNotAllowed, detail).into_response()
+    };
+    ([(header::ALLOW, allowed)], answer).into_response()
 }
 
 /// What a handler's panic says may carry anything, so nobody gets to read it.

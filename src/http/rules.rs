@@ -14,6 +14,9 @@ pub(super) const SCHEME: &str = "api_key";
 /// The searches: a `POST` that changes nothing, so that it may be repeated anyway.
 const SEARCHES: [&str; 1] = ["search_audit"];
 
+/// The calls by `GET` that start something, so that `HEAD` is not served.
+const STARTERS: [&str; 1] = ["start_dry_run"];
+
 /// What a call asks of its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
@@ -23,6 +26,8 @@ pub(super) struct Rule {
     pub(super) produces: Vec<String>,
     /// Whether an `Idempotency-Key` counts.
     pub(super) is_repeatable: bool,
+    /// Whether `HEAD` is served beside `GET`.
+    has_head: bool,
 }
 
 /// The rules of all calls, by method and path.
@@ -41,6 +46,30 @@ impl Rules {
             }
         }
         Self(rules)
+    }
+
+    /// The methods that a path is served with, for the header `Allow`.
+    pub(super) fn methods(&self, path: &str) -> String {
+        let known = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ];
+        let mut methods = Vec::new();
+        for method in known {
+            if let Some(rule) = self.0.get(&(method.clone(), path.to_owned())) {
+                methods.push(method.to_string());
+                methods.extend(rule.has_head.then(|| "HEAD".to_owned()));
+            }
+        }
+        if methods.is_empty() {
+            // What is served beside the calls is there to be read.
+            methods.extend(["GET".to_owned(), "HEAD".to_owned()]);
+        }
+        methods.push("OPTIONS".to_owned());
+        methods.join(",")
     }
 }
 
@@ -70,6 +99,7 @@ fn rule(method: &HttpMethod, path: &str, operation: &Operation) -> Rule {
             HttpMethod::Put => path.ends_with("/run"),
             _ => false,
         },
+        has_head: *method == HttpMethod::Get && !STARTERS.contains(&id),
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) async fn no_head() -> impl IntoResponse {
         ProblemName::MethodNotAllowed,
         "This call starts a run, so HEAD is not served. Use GET, or read the status.",
     );
-    ([(header::ALLOW, "GET,PUT")], problem)
+    ([(header::ALLOW, "GET,PUT,OPTIONS")], problem)
 }
 
 fn report_choice(query: &mut Query) -> ReportChoice {
