@@ -197,6 +197,22 @@ impl Told {
     }
 }
 
+/// Locks and opens the database of a configuration for a command that changes it; there must be one.
+///
+/// # Errors
+/// When there is none, a service runs on it, or the keys do not open what is stored.
+pub(crate) async fn open_existing(config: &Config) -> anyhow::Result<(DatabaseLock, Store)> {
+    let database = config.database.path();
+    if !database.is_file() {
+        bail!(
+            "there is no database {}; set WIZ_CONTEXT_DATABASE_URL (--database-url) to the one of the service",
+            database.display()
+        );
+    }
+    let lock = lock(database)?;
+    Ok((lock, open(config).await?))
+}
+
 fn lock(database: &Path) -> anyhow::Result<DatabaseLock> {
     let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

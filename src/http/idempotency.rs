@@ -53,16 +53,14 @@ impl UnderWay {
     /// Takes the place of a key; else what the call was that has it.
     fn begin(&self, key: &AnswerKey, request: &RequestHash) -> Result<Place, RequestHash> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match calls.get(key) {
-            Some(other) => Err(other.clone()),
-            None => {
-                calls.insert(key.clone(), request.clone());
-                Ok(Place {
-                    calls: self.clone(),
-                    key: key.clone(),
-                })
-            }
+        if let Some(other) = calls.get(key) {
+            return Err(other.clone());
         }
+        calls.insert(key.clone(), request.clone());
+        Ok(Place {
+            calls: self.clone(),
+            key: key.clone(),
+        })
     }
 }
 

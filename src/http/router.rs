@@ -134,11 +134,12 @@ pub fn router(app: AppState) -> Router {
 fn document(headers: &HeaderMap, json: Bytes) -> Response {
     static TAG: LazyLock<String> = LazyLock::new(|| {
         let hash = digest(&SHA256, &OPENAPI);
-        let digits: String = hash.as_ref()[..8]
+        let first = hash
+            .as_ref()
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("\"{digits}\"")
+            .take(8)
+            .fold(0, |first: u64, byte| first << 8 | u64::from(*byte));
+        format!("\"{first:016x}\"")
     });
     if negotiation::is_known(headers, &TAG) {
         return negotiation::not_modified(&TAG);

@@ -157,7 +157,7 @@ pub(super) fn describe_layers(document: &mut OpenApi) {
 }
 
 fn describe(rule: &Rule, operation: &mut Operation) {
-    let Some(role) = rule.role else { return };
+    let Some(needed) = rule.role else { return };
     let Some(RefOr::T(refusal)) = operation.responses.responses.get("401").cloned() else {
         return;
     };
@@ -167,12 +167,12 @@ fn describe(rule: &Rule, operation: &mut Operation) {
         let answers = &mut operation.responses.responses;
         answers.entry(status.to_owned()).or_insert(RefOr::T(answer));
     };
-    if role > Role::Readonly {
+    if needed > Role::Readonly {
         add(
             "403",
             &format!(
                 "The role of the API key is too narrow: `{}` is needed",
-                role.as_str()
+                needed.as_str()
             ),
         );
     }
@@ -204,7 +204,7 @@ fn describe(rule: &Rule, operation: &mut Operation) {
     operation
         .extensions
         .get_or_insert_default()
-        .insert("x-required-role".to_owned(), role.as_str().into());
+        .insert("x-required-role".to_owned(), needed.as_str().into());
 }
 
 /// Whether who takes something else is refused. The text of the figures is taken by each scraper under a name of its own.

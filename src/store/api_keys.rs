@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use zeroize::Zeroizing;
 
+use super::audit_chain::hex;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{ApiKey, ApiKeyId, ApiKeyName, ApiKeyRecord, Role, Timestamp};
 
@@ -224,7 +225,7 @@ async fn has_lasting_admin_key(connection: &mut SqliteConnection) -> Result<bool
 
 /// The key as the audit log shows it. A key is random, so that nothing can be guessed from a part of its hash.
 fn audit_object(record: &ApiKeyRecord, hash: &[u8]) -> Value {
-    let print: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let print = hex(&hash[..hash.len().min(8)]);
     json!({
         "id": record.id,
         "name": record.name,

@@ -88,6 +88,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot.
+    ///
+    /// # Panics
+    /// Never: texts have a JSON form.
     pub async fn keep_answer(
         &self,
         key: &AnswerKey,

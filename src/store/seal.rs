@@ -9,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::audit_chain::hex;
+
 /// The keys that open sealed values; the first seals.
 ///
 /// Written as `id:base64(32 bytes)[,older…]`.
@@ -96,6 +98,9 @@ impl Keyring {
     }
 
     /// The id of the key that seals.
+    ///
+    /// # Panics
+    /// Never: a keyring has a key.
     pub fn sealing_key(&self) -> &str {
         &self.0.first().expect("a keyring has a key").id
     }
@@ -111,7 +116,7 @@ impl Keyring {
     pub(super) fn fingerprint(&self, secret: &str) -> String {
         let key_id = self.sealing_key();
         let hash = self.keyed_hash(key_id, secret.as_bytes()).unwrap_or_default();
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&hash[..hash.len().min(8)]);
         format!("fingerprint:{key_id}:{hash}")
     }
 

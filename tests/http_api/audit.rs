@@ -82,11 +82,11 @@ async fn secrets_are_on_record_as_marks_that_tell_whether_they_changed() {
     let path = format!("{INTEGRATIONS}/{}", id(&created));
     let mark = |object: &Value| object["wiz"]["clientsecret"].as_str().unwrap().to_owned();
     for secret in [None, Some("planted-other-secret"), Some(SECRET)] {
-        let mut patch = json!({"enabled": false, "wiz": {}});
+        let mut changes = json!({"enabled": false, "wiz": {}});
         if let Some(secret) = secret {
-            patch["wiz"]["clientsecret"] = json!(secret);
+            changes["wiz"]["clientsecret"] = json!(secret);
         }
-        let changed = service.call(Method::PATCH, &path, Some(patch)).await;
+        let changed = service.call(Method::PATCH, &path, Some(changes)).await;
         assert_eq!(changed.status, StatusCode::OK);
     }
     service.call(Method::DELETE, &path, None).await;
@@ -112,7 +112,7 @@ fn head_of(export: &str) -> String {
         assert_eq!(record["previous_hash"], previous);
         let members: std::collections::BTreeMap<_, _> = record.as_object().unwrap().iter().collect();
         assert_eq!(members.len(), 15);
-        previous = hash.as_str().unwrap().to_owned();
+        hash.as_str().unwrap().clone_into(&mut previous);
     }
     previous
 }

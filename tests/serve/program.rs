@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -35,6 +36,8 @@ pub(crate) struct Program {
 /// How a service ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
+    /// Of a command that ended by itself.
+    pub(crate) output: String,
     pub(crate) log: String,
 }
 
@@ -63,6 +66,7 @@ impl Place {
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.into_os_string().into_string().unwrap()
     }
 
@@ -74,7 +78,7 @@ impl Place {
                 command.env_remove(&*name);
             }
         }
-        command.arg(name).current_dir(self.folder.path());
+        command.args(name.split(' ')).current_dir(self.folder.path());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
@@ -122,9 +126,12 @@ impl Place {
 
     /// How a command ends that ends by itself, with the settings of this place.
     pub(crate) fn end_of(&self, command: &str, flags: &[&str]) -> Ended {
-        let output = self.command(command).args(flags).output().unwrap();
+        let mut command = self.command(command);
+        command.args(flags).stdout(Stdio::piped());
+        let output = command.output().unwrap();
         Ended {
             code: output.status.code(),
+            output: String::from_utf8(output.stdout).unwrap(),
             log: String::from_utf8(output.stderr).unwrap(),
         }
     }
@@ -215,6 +222,10 @@ impl Program {
         answer["data"][0]["id"].as_str().unwrap().to_owned()
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still takes connections.
     pub(crate) fn listens(&self) -> bool {
         TcpStream::connect(&self.address).is_ok()
@@ -231,7 +242,8 @@ impl Program {
         self.signal("TERM");
         let code = self.child.wait().unwrap().code();
         let log = self.log.take().unwrap().join().unwrap();
-        Ended { code, log }
+        let output = String::new();
+        Ended { code, output, log }
     }
 
     /// Ends the service without its doing, as a lack of memory would.
@@ -253,7 +265,7 @@ impl Program {
 
     /// Asks the service to end; nothing is to go wrong.
     pub(crate) fn stop(self) -> String {
-        let Ended { code, log } = self.terminate();
+        let Ended { code, log, .. } = self.terminate();
         assert_eq!(code, Some(0), "{log}");
         let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         assert_eq!(last["message"], "stopped", "{log}");
