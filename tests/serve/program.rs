@@ -31,6 +31,8 @@ pub(crate) struct Program {
     log: Option<JoinHandle<String>>,
     /// All that it answered, head and body.
     answers: Mutex<String>,
+    /// Method, path and status of each call.
+    calls: Mutex<Vec<(String, String, u16)>>,
 }
 
 /// How a service ended.
@@ -112,6 +114,7 @@ impl Place {
             listening,
             log: Some(rest),
             answers: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -136,12 +139,17 @@ impl Place {
         }
     }
 
-    /// The admin key that the service made.
+    /// The admin key that the service was given, else made.
     pub(crate) fn admin_key(&self) -> String {
-        fs::read_to_string(self.path("admin-key"))
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        let given = self
+            .settings
+            .iter()
+            .find(|(name, _)| name == "WIZ_CONTEXT_ADMIN_KEY");
+        if let Some((_, key)) = given {
+            return key.clone();
+        }
+        let made = fs::read_to_string(self.path("admin-key")).unwrap();
+        made.trim_end().to_owned()
     }
 
     /// All files of the folder, by name.
@@ -205,7 +213,22 @@ impl Program {
         let answer = String::from_utf8_lossy(&answer);
         self.answers.lock().unwrap().push_str(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let call = (method.to_owned(), path.to_owned(), status);
+        self.calls.lock().unwrap().push(call);
+        (status, body.to_owned())
+    }
+
+    /// Takes a secret out of the answers, which hold it once.
+    pub(crate) fn forget(&self, secret: &str) {
+        let mut answers = self.answers.lock().unwrap();
+        assert_eq!(answers.matches(secret).count(), 1);
+        *answers = answers.replace(secret, "");
+    }
+
+    /// Method, path and status of each call so far.
+    pub(crate) fn calls(&self) -> Vec<(String, String, u16)> {
+        self.calls.lock().unwrap().clone()
     }
 
     /// All that it answered so far, head and body.
