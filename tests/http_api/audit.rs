@@ -82,11 +82,11 @@ async fn secrets_are_on_record_as_marks_that_tell_whether_they_changed() {
     let path = format!("{INTEGRATIONS}/{}", id(&created));
     let mark = |object: &Value| object["wiz"]["clientsecret"].as_str().unwrap().to_owned();
     for secret in [None, Some("planted-other-secret"), Some(SECRET)] {
-        let mut changes = json!({"enabled": false, "wiz": {}});
+        let mut members = json!({"enabled": false, "wiz": {}});
         if let Some(secret) = secret {
-            changes["wiz"]["clientsecret"] = json!(secret);
+            members["wiz"]["clientsecret"] = json!(secret);
         }
-        let changed = service.call(Method::PATCH, &path, Some(changes)).await;
+        let changed = service.call(Method::PATCH, &path, Some(members)).await;
         assert_eq!(changed.status, StatusCode::OK);
     }
     service.call(Method::DELETE, &path, None).await;
