@@ -4,6 +4,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 
+use super::refusals;
+
 /// What the document says beside the routes.
 #[derive(Debug, utoipa::OpenApi)]
 #[openapi(
@@ -14,7 +16,7 @@ use utoipa::{Modify, OpenApi as _};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/", description = "This service")),
-    modifiers(&ApiKey),
+    modifiers(&Shared),
     tags(
         (name = "integrations", description = "The connections to Wiz tenants"),
         (name = "runs", description = "Runs and dry runs"),
@@ -25,15 +27,15 @@ use utoipa::{Modify, OpenApi as _};
 )]
 struct Document;
 
-struct ApiKey;
+/// What calls refer to.
+struct Shared;
 
-impl Modify for ApiKey {
+impl Modify for Shared {
     fn modify(&self, document: &mut OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("api_key", scheme);
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("api_key", scheme);
+        refusals::describe(components);
         document.security = Some(vec![SecurityRequirement::new("api_key", [] as [&str; 0])]);
     }
 }
