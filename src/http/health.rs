@@ -46,7 +46,9 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 #[utoipa::path(
     get, path = "/metrics", operation_id = "read_metrics", tag = "service",
     responses(
-        (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text",
+            example = json!("# HELP wiz_context_integrations Integrations that are stored.\n\
+                # TYPE wiz_context_integrations gauge\nwiz_context_integrations 1\n# EOF\n")),
         Refusals,
     ),
 )]
