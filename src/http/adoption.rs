@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{Address, Context, Pair};
 use crate::store::Actor;
@@ -51,12 +52,10 @@ pub(super) struct AdoptionView {
     request_body = Vec<PairBody>,
     responses(
         (status = 200, description = "Adopted", body = Envelope<AdoptionView>),
+        Refusals,
+        BodyRefusals,
         (status = 400, description = "A pair is wrong, there are too many, or no Fusion account is set", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn adopt(

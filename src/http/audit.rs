@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Json, Query};
-use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::problem::{FieldError, Problem, ProblemName};
+use super::refusals::{BodyRefusals, Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{AuditId, Timestamp};
 use crate::store::{AuditField, AuditQuery, AuditRecord};
@@ -47,11 +48,8 @@ pub(super) struct AuditSearch {
     request_body = AuditSearch,
     responses(
         (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        BodyRefusals,
     ),
 )]
 pub(super) async fn search(
@@ -81,9 +79,8 @@ pub(super) async fn search(
     params(("id" = AuditId, Path, description = "The record")),
     responses(
         (status = 200, description = "The record", body = Envelope<AuditRecord>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -109,9 +106,7 @@ pub(super) async fn read(
     ),
     responses(
         (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(

@@ -8,6 +8,7 @@ use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::{self, IntegrationBody, IntegrationView, Purpose};
 use super::problem::{Problem, ProblemBody, ProblemName};
+use super::refusals::{BodyRefusals, Missing, Refusals, Stale};
 use super::state::AppState;
 use super::status::Status;
 use crate::domain::{Integration, IntegrationId, RunFlags, SettingsTag, Trigger};
@@ -27,9 +28,7 @@ const CHANGE_TRIES: u32 = 5;
     ),
     responses(
         (status = 200, description = "The integrations", body = Envelope<Vec<IntegrationView>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -58,12 +57,9 @@ pub(super) async fn list(
         (status = 201, description = "Created; `data` is an array of one, `run` its first run if one was asked for",
             body = RunEnvelope<Vec<IntegrationView>>,
             headers(("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        BodyRefusals,
         (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn create(
@@ -123,9 +119,8 @@ pub(super) async fn create(
     responses(
         (status = 200, description = "The integration", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its version"))),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -149,14 +144,11 @@ pub(super) async fn read(
     responses(
         (status = 200, description = "Replaced", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn replace(
@@ -185,14 +177,11 @@ pub(super) async fn replace(
     responses(
         (status = 200, description = "Changed", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn update(
@@ -216,9 +205,8 @@ pub(super) async fn update(
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "Where it stands", body = Envelope<Status>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn status(
