@@ -666,7 +666,7 @@ CALL
 has 'HTTP/1.1 202 '
 REPEATED=$(text id)
 until_status '"state":"idle"'
-call idempotency_replayed <<'CALL'
+call 'verify_labels?again' <<'CALL'
 curl -si -X POST "$BASE/api/v1/integrations/context/$ID/verify" -H "Authorization: Bearer $KEY" \
     -H 'Idempotency-Key: 6b1d9a52-verify'
 CALL

@@ -10,6 +10,7 @@ use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
 use super::integration_body::escaped;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{Address, Context, Pair};
 use crate::store::Actor;
@@ -53,12 +54,10 @@ pub(super) struct AdoptionView {
     request_body = Vec<PairBody>,
     responses(
         (status = 200, description = "Adopted", body = Envelope<AdoptionView>),
+        Refusals,
+        BodyRefusals,
         (status = 400, description = "A pair is wrong, there are too many, or no Fusion account is set", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn adopt(

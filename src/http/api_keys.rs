@@ -12,6 +12,7 @@ use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::escaped;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::refusals::{BodyRefusals, Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{ApiKey, ApiKeyId, ApiKeyName, ApiKeyRecord, Role, Timestamp};
 use crate::store::{Actor, NewApiKey};
@@ -82,9 +83,7 @@ impl Serialize for ShownKey {
     ),
     responses(
         (status = 200, description = "The keys", body = Envelope<Vec<ApiKeyRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -110,13 +109,10 @@ pub(super) async fn list(
         (status = 201, description = "Made; keep `key`, it is not shown again", body = Envelope<NewKeyView>,
             headers(("location" = String, description = "Where it can be taken away"),
                 ("cache-control" = String, description = "`no-store`"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 409, description = "The name is taken, or a call with the same `Idempotency-Key` is under way",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        BodyRefusals,
     ),
 )]
 pub(super) async fn create(
@@ -152,12 +148,10 @@ pub(super) async fn create(
     params(("id" = ApiKeyId, Path, description = "The key")),
     responses(
         (status = 204, description = "Taken away"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
         (status = 409, description = "It is the last one that may do everything", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn delete(

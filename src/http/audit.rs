@@ -9,7 +9,8 @@ use futures_util::stream;
 use super::audit_search::absolute;
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Query};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::clock::Clock;
 use crate::domain::{AuditCondition, AuditField, AuditId, Timestamp};
@@ -25,9 +26,8 @@ const EXPORT_PAGE: u32 = 500;
     params(("id" = AuditId, Path, description = "The record")),
     responses(
         (status = 200, description = "The record", body = Envelope<AuditRecord>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -60,9 +60,7 @@ pub(super) async fn read(
     ),
     responses(
         (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -114,10 +112,10 @@ pub(super) async fn list(
     ),
     responses(
         (status = 200, description = "The records as NDJSON, each an `AuditRecord`", body = String,
-            content_type = "application/x-ndjson"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+            content_type = "application/x-ndjson",
+            example = json!("{\"id\":\"01a20d2a-3996-73a0-af57-c27859874f3e\",\"action\":\"create\",\"user\":\"admin\",\
+                \"previous_hash\":\"0000…\",\"hash\":\"7c64…\"}\n")),
+        Refusals,
     ),
 )]
 pub(super) async fn export(State(app): State<AppState>, mut query: Query) -> Result<Response, Problem> {
@@ -166,9 +164,7 @@ pub(super) async fn export(State(app): State<AppState>, mut query: Query) -> Res
         one of this log's, so that nothing up to it was taken away or written anew")),
     responses(
         (status = 200, description = "What was found; `first_bad` is there when the log is not valid", body = Envelope<AuditVerdict>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn verify(

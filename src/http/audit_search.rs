@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
-use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::problem::{FieldError, Problem, ProblemName};
+use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{AuditCondition, Timestamp};
 use crate::store::{AuditQuery, AuditRecord};
@@ -50,11 +51,8 @@ pub(super) struct AuditSearch {
     request_body = AuditSearch,
     responses(
         (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        BodyRefusals,
     ),
 )]
 pub(super) async fn search(

@@ -10,6 +10,7 @@ use super::extract::{Id, Json, Query};
 use super::integration_body::{self, IntegrationBody, IntegrationView, Purpose};
 use super::negotiation::{check_match, is_known, not_modified};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::{BodyRefusals, Missing, Refusals, Stale};
 use super::state::AppState;
 use super::status::Status;
 use crate::domain::{Integration, IntegrationId, RunFlags, SettingsTag, Trigger};
@@ -30,9 +31,7 @@ const CHANGE_TRIES: u32 = 5;
     ),
     responses(
         (status = 200, description = "The integrations", body = Envelope<Vec<IntegrationView>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -62,12 +61,9 @@ pub(super) async fn list(
         (status = 201, description = "Created; `data` is an array of one, `run` its first run if one was asked for",
             body = RunEnvelope<Vec<IntegrationView>>,
             headers(("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        BodyRefusals,
         (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn create(
@@ -132,9 +128,8 @@ pub(super) async fn create(
         (status = 304, description = "The settings are at the version that is known"),
         (status = 200, description = "The integration", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its version"))),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -166,14 +161,11 @@ pub(super) async fn read(
     responses(
         (status = 200, description = "Replaced", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn replace(
@@ -203,14 +195,11 @@ pub(super) async fn replace(
     responses(
         (status = 200, description = "Changed", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn update(
@@ -235,9 +224,8 @@ pub(super) async fn update(
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "Where it stands", body = Envelope<Status>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn status(

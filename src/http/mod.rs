@@ -25,6 +25,7 @@ mod openapi;
 mod plan;
 mod problem;
 mod records;
+mod refusals;
 mod request_id;
 mod router;
 mod rules;

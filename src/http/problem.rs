@@ -35,6 +35,11 @@ pub(super) enum ProblemName {
 }
 
 impl ProblemName {
+    /// The status of an answer.
+    pub(super) const fn status(self) -> StatusCode {
+        self.parts().1
+    }
+
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidBody => (
@@ -237,7 +242,7 @@ impl Problem {
 impl IntoResponse for Problem {
     /// The problem travels as an extension to the outermost layer, which knows the request's id and writes the body.
     fn into_response(self) -> Response {
-        let (_, status, _) = self.name.parts();
+        let status = self.name.status();
         let mut response = status.into_response();
         if status == StatusCode::UNAUTHORIZED {
             response

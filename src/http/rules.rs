@@ -1,10 +1,12 @@
 //! What each call asks of its caller, read from the calls' own documents: one place says it, and the document tells it too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use utoipa::openapi::{HttpMethod, OpenApi, PathItem, RefOr, path::Operation};
+use utoipa::openapi::{HttpMethod, OpenApi, PathItem, RefOr, Response, path::Operation};
+
+use super::refusals;
 
 use crate::domain::Role;
 
@@ -158,35 +160,20 @@ pub(super) fn describe_layers(document: &mut OpenApi) {
 
 fn describe(rule: &Rule, operation: &mut Operation) {
     let Some(needed) = rule.role else { return };
-    let Some(RefOr::T(refusal)) = operation.responses.responses.get("401").cloned() else {
-        return;
-    };
-    let mut add = |status: &str, description: &str| {
-        let mut answer = refusal.clone();
-        description.clone_into(&mut answer.description);
-        let answers = &mut operation.responses.responses;
-        answers.entry(status.to_owned()).or_insert(RefOr::T(answer));
+    let answers = &mut operation.responses.responses;
+    let mut add = |refusals: BTreeMap<String, RefOr<Response>>| {
+        for (status, refusal) in refusals {
+            answers.entry(status).or_insert(refusal);
+        }
     };
     if needed > Role::Readonly {
-        add(
-            "403",
-            &format!(
-                "The role of the API key is too narrow: `{}` is needed",
-                needed.as_str()
-            ),
-        );
+        add(refusals::of_roles());
     }
     if !rule.produces.is_empty() && rule.produces.iter().all(|media| is_fixed(media)) {
-        add(
-            "406",
-            "The header `Accept` takes none of the types of this answer",
-        );
+        add(refusals::of_types());
     }
     if rule.is_repeatable {
-        add("400", "The header `Idempotency-Key` is wrong");
-        add("409", "A call with the same `Idempotency-Key` is under way");
-        add("413", "The body is too large");
-        add("422", "The `Idempotency-Key` was used for another call or body");
+        add(refusals::of_repetitions());
         let parameter = utoipa::openapi::path::ParameterBuilder::new()
             .name("idempotency-key")
             .parameter_in(utoipa::openapi::path::ParameterIn::Header)

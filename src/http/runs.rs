@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::{Missing, Refusals};
 use super::run_calls::NoRecord;
 use super::state::AppState;
 use crate::domain::{IntegrationId, RunId, RunRecord};
@@ -22,9 +23,7 @@ use crate::store::{Actor, CancelOrder, RunsQuery};
     ),
     responses(
         (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -45,10 +44,8 @@ pub(super) async fn list(
     ),
     responses(
         (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 404, description = "There never was one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list_of_integration(
@@ -74,9 +71,8 @@ pub(super) async fn list_of_integration(
     params(("run" = RunId, Path, description = "The run")),
     responses(
         (status = 200, description = "The run", body = Envelope<RunRecord>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -96,10 +92,9 @@ pub(super) async fn read(
     responses(
         (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>,
             headers(("location" = String, description = "Where the run is"))),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
         (status = 409, description = "It has ended", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn cancel(
