@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use zeroize::Zeroizing;
 
-use super::audit_chain::hex;
+use super::canonical::hex;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{ApiKey, ApiKeyId, ApiKeyName, ApiKeyRecord, Role, Timestamp};
 

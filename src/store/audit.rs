@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use utoipa::ToSchema;
 
-use super::audit_chain::{self, FIRST};
+use super::audit_chain::FIRST;
+use super::canonical::{hash_of, without_fractions};
 use super::{Store, StoreError};
 use crate::domain::{ApiKeyId, ApiKeyName, AuditCondition, AuditField, AuditId, Timestamp};
 
@@ -236,14 +237,14 @@ pub(super) async fn append(
         description: entry.description.clone(),
         impersonator: None,
         original_id: some(&entry.original_id),
-        original_object: entry.original_object.clone().map(audit_chain::without_fractions),
-        new_object: entry.new_object.clone().map(audit_chain::without_fractions),
+        original_object: entry.original_object.clone().map(without_fractions),
+        new_object: entry.new_object.clone().map(without_fractions),
         request_id: entry.actor.request_id.clone(),
         address: entry.actor.address.clone(),
         previous_hash: previous_hash.unwrap_or_else(|| FIRST.to_owned()),
         hash: String::new(),
     };
-    record.hash = audit_chain::hash_of(&record);
+    record.hash = hash_of(&record);
     sqlx::query(
         "INSERT INTO audit (id, timestamp_ms, class, subclass, action, user, key_id, description, original_id, \
          original_object, new_object, request_id, address, previous_hash, hash) \

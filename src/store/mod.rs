@@ -9,6 +9,7 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod audit_chain;
+mod canonical;
 mod database;
 mod error;
 mod facts;

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::audit_chain::hex;
+use super::canonical::hex;
 
 /// The keys that open sealed values; the first seals.
 ///
