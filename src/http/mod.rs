@@ -17,6 +17,7 @@ mod health;
 mod integration_body;
 mod integrations;
 mod openapi;
+mod openapi_bodies;
 mod plan;
 mod problem;
 mod records;
