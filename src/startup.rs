@@ -149,6 +149,8 @@ pub async fn start_with(
             allowed_hosts: config.allowed_hosts,
             account: workers.fusion.as_ref().map(|target| target.account),
             docs: config.docs,
+            requests_per_second: config.api_requests_per_second,
+            cors_origins: config.cors_origins,
         }),
     };
     told.tell(address);

@@ -56,6 +56,8 @@ impl Service {
             allowed_hosts: "".parse().unwrap(),
             account,
             docs: true,
+            requests_per_second: None,
+            cors_origins: Vec::new(),
         };
         let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), factor);
         let desk = Desk::new();

@@ -14,6 +14,7 @@ mod installation;
 mod integration;
 mod label;
 mod ledger;
+mod origin;
 mod policy;
 mod rating;
 mod report;
@@ -38,6 +39,7 @@ pub use integration::{
 };
 pub use label::{Context, LabelRecord, LabelTextError, Labels, Pair};
 pub use ledger::{Change, LedgerEntry, WantedAddress};
+pub use origin::{Origin, OriginError};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use report::REPORT_COLUMNS;

@@ -24,6 +24,8 @@ pub(super) enum ProblemName {
     PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
+    Slow,
+    RateLimited,
     Internal,
 }
 
@@ -72,6 +74,12 @@ impl ProblemName {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be JSON",
             ),
+            Self::Slow => (
+                "request_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body came too slowly",
+            ),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -15,10 +15,11 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
+use super::rate_limit::RateLimits;
 use super::state::AppState;
 use super::{
-    addresses, adoption, approval, audit, auth, check, deletion, events, health, integrations, openapi, plan,
-    records, request_id, run_calls, runs, verification,
+    addresses, adoption, approval, audit, auth, browser, check, deletion, events, health, integrations,
+    openapi, plan, rate_limit, records, request_id, run_calls, runs, verification,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -85,16 +86,27 @@ pub fn router(app: AppState) -> Router {
     let served =
         move || std::future::ready(([(header::CONTENT_TYPE, "application/json")], json).into_response());
     let [open, keyed] = ROUTES.clone();
-    let keyed = keyed.route_layer(from_fn_with_state(app.clone(), auth::require_key));
+    // The last one is the first that a request meets.
+    let limits = RateLimits::new(app.clock.clone(), app.settings.requests_per_second);
+    let keyed = keyed
+        .route_layer(from_fn_with_state(limits.clone(), rate_limit::by_key))
+        .route_layer(from_fn_with_state(app.clone(), auth::require_key))
+        .route_layer(from_fn_with_state(limits, rate_limit::by_address));
     let mut router = open.merge(keyed).route(DOCUMENT, get(served));
     if app.settings.docs {
         router = router.merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(DOCUMENT)));
     }
-    router
+    let mut router = router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(browser::refuse_doubles));
+    if !app.settings.cors_origins.is_empty() {
+        router = router.layer(browser::cross_origin(&app.settings.cors_origins));
+    }
+    router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(browser::protect))
         .layer(from_fn_with_state(app.clone(), request_id::layer))
         .with_state(app)
 }

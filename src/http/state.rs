@@ -1,12 +1,13 @@
 //! What handlers work with.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::AllowedHosts;
+use crate::domain::{AllowedHosts, Origin};
 use crate::metrics::Metrics;
 use crate::store::{AccountId, Store};
 use crate::worker::{Checker, Desk};
@@ -41,6 +42,10 @@ pub struct ApiSettings {
     pub account: Option<AccountId>,
     /// Whether `/docs` is served.
     pub docs: bool,
+    /// How many requests each caller may make a second; none is no limit.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Origins whose web pages may call.
+    pub cors_origins: Vec<Origin>,
 }
 
 /// The hash of the admin API key.
