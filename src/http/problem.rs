@@ -89,6 +89,9 @@ impl ProblemName {
     }
 }
 
+/// The most members that an answer names, so that it stays smaller than a request that has nothing but wrong ones.
+const MOST_ERRORS: usize = 100;
+
 /// What is wrong with one member of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct FieldError {
@@ -156,7 +159,8 @@ impl Problem {
     }
 
     /// A problem with members of the request; unknown members decide the kind.
-    pub(super) fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
+    pub(super) fn of_members(name: ProblemName, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let told: Vec<_> = errors
             .iter()
             .map(|error| format!("`{}` {}", error.pointer, error.detail))
