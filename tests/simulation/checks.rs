@@ -116,12 +116,19 @@ pub(crate) fn the_ledger_knows_what_fusion_holds(
     Ok(())
 }
 
+/// The pairs that left the ledger after so many others.
+pub(crate) fn forgotten_since(world: &mut World, number: i64) -> BTreeSet<Pair> {
+    let pairs = world.forgotten_since(number).into_iter();
+    pairs.map(|(ip, context)| (stored_ip(&ip), context)).collect()
+}
+
 /// When an integration is deleted: each address that facts of another name keeps at least its number of findings.
 pub(crate) fn nobody_wants_what_is_given_up(
     world: &mut World,
+    integration: &str,
     given_up: &BTreeSet<Pair>,
 ) -> Result<(), Broken> {
-    for (_, ip) in world.facts_in_force() {
+    for ip in world.named_when_deleted(integration) {
         let pair = (stored_ip(&ip), "vuln_count".to_owned());
         if given_up.contains(&pair) {
             return Err(Broken::new("nobody_wants_what_is_given_up", format!("{pair:?}")));

@@ -291,20 +291,13 @@ impl Play {
         let Some(integration) = self.places[place].take() else {
             return Ok(());
         };
-        let pairs = |world: &mut World| {
-            world
-                .ledger()
-                .iter()
-                .map(checks::LedgerRow::pair)
-                .collect::<BTreeSet<_>>()
-        };
-        let before = pairs(&mut self.world);
+        // Workers go on while the call is made: what was in the ledger before it, or is after it, tells nothing for sure.
+        let before = self.world.times_forgotten();
         let path = format!("{INTEGRATIONS}/{}", integration.id);
         let (status, answer) = self.world.call(Method::DELETE, &path, None);
         assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
-        let after = pairs(&mut self.world);
-        let given_up: BTreeSet<_> = before.difference(&after).cloned().collect();
-        checks::nobody_wants_what_is_given_up(&mut self.world, &given_up)?;
+        let given_up = checks::forgotten_since(&mut self.world, before);
+        checks::nobody_wants_what_is_given_up(&mut self.world, &integration.id, &given_up)?;
         self.given_up.extend(given_up);
         Ok(())
     }

@@ -367,6 +367,30 @@ impl World {
         rows.into_iter().map(row).collect()
     }
 
+    /// How many rows were deleted from the ledger so far.
+    pub(crate) fn times_forgotten(&mut self) -> i64 {
+        let times = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM forgotten");
+        self.neighbours
+            .block_on(times.fetch_one(&mut self.ledger))
+            .unwrap()
+    }
+
+    /// The pairs whose rows were deleted from the ledger after so many others.
+    pub(crate) fn forgotten_since(&mut self, number: i64) -> Vec<(Vec<u8>, String)> {
+        let pairs = sqlx::query_as("SELECT ip, context FROM forgotten WHERE number > $1").bind(number);
+        self.neighbours
+            .block_on(pairs.fetch_all(&mut self.ledger))
+            .unwrap()
+    }
+
+    /// The addresses that facts of others named at the moment at which an integration was deleted.
+    pub(crate) fn named_when_deleted(&mut self, integration: &str) -> Vec<Vec<u8>> {
+        let addresses = sqlx::query_scalar("SELECT ip FROM named_when_deleted WHERE integration_id = $1");
+        self.neighbours
+            .block_on(addresses.bind(integration).fetch_all(&mut self.ledger))
+            .unwrap()
+    }
+
     /// The addresses that facts in force name, with the number of the set of facts.
     pub(crate) fn facts_in_force(&mut self) -> Vec<(i64, Vec<u8>)> {
         let rows = sqlx::query_as(
@@ -379,13 +403,32 @@ impl World {
     }
 }
 
+/// What no look from outside shows, for a worker may write just before and just after: which rows left the ledger, and which
+/// addresses others still named in the very transaction that deleted an integration.
+const WITNESSES: &str = "
+    CREATE TABLE forgotten (number INTEGER PRIMARY KEY AUTOINCREMENT, ip BLOB NOT NULL, context TEXT NOT NULL) STRICT;
+    CREATE TABLE named_when_deleted (integration_id TEXT NOT NULL, ip BLOB NOT NULL) STRICT;
+    CREATE TRIGGER witness_of_the_ledger AFTER DELETE ON ledger BEGIN
+        INSERT INTO forgotten (ip, context) VALUES (OLD.ip, OLD.context);
+    END;
+    CREATE TRIGGER witness_of_integrations AFTER DELETE ON integrations BEGIN
+        INSERT INTO named_when_deleted
+            SELECT DISTINCT OLD.id, a.ip FROM fact_sets s JOIN fact_addresses a ON a.fact_set = s.id
+            WHERE s.state = 'in_force' AND s.integration_id <> OLD.id;
+    END;";
+
 /// A database without anything in it: making its tables takes longer than a run.
 static EMPTY_DATABASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = folder();
     let path = folder.path().join("test.db");
     let url = format!("sqlite://{}", path.display());
     let keyring = Keyring::read(&Keyring::generate()).unwrap();
-    Turns::new(ANY_POLLS).block_on(async { Store::open(&url, keyring).await.unwrap().close().await });
+    Turns::new(ANY_POLLS).block_on(async {
+        Store::open(&url, keyring).await.unwrap().close().await;
+        let mut witness = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::raw_sql(WITNESSES).execute(&mut witness).await.unwrap();
+        witness.close().await.unwrap();
+    });
     std::fs::read(path).unwrap()
 });
 
