@@ -100,10 +100,12 @@ pub async fn start_with(
     let installation = store.installation(wanted, clock.now()).await?;
 
     let allowed = reachable(&config);
+    let (desk, metrics) = (Desk::new(), Metrics::new());
     let outgoing = match clients {
         Some(clients) => clients.with(allowed, clock.clone()),
         None => outgoing(&config, allowed, clock.clone())?,
-    };
+    }
+    .counting(metrics.clone());
     let fusion = match config.fusion {
         None => None,
         Some(account) => {
@@ -113,7 +115,6 @@ pub async fn start_with(
             Some(FusionTarget { account, client })
         }
     };
-    let (desk, metrics) = (Desk::new(), Metrics::new());
     let told = Told {
         database: std::path::absolute(database)?.display().to_string(),
         installation: installation.clone(),

@@ -9,6 +9,7 @@ mod cve;
 mod endpoint;
 mod facts;
 mod failure;
+mod figures;
 mod ids;
 mod installation;
 mod integration;
@@ -31,6 +32,7 @@ pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
 pub use failure::{Failure, FailureKind};
+pub use figures::Figures;
 pub use ids::{AuditId, IntegrationId, ReportId, ReportRunId, RunId};
 pub use installation::{InstallationName, InstallationNameError};
 pub use integration::{

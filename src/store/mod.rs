@@ -10,6 +10,7 @@ mod audit;
 mod database;
 mod error;
 mod facts;
+mod figures;
 mod history;
 mod holds;
 mod installation;

@@ -160,7 +160,10 @@ async fn bodies_that_are_huge_deep_or_no_text_are_refused() {
         .send(&create, &[], format!("{{{many}\"name\":\"a\"}}").as_bytes())
         .await;
     answer.is_problem(400, "unknown_member");
-    assert!(answer.text.len() < 100_000, "the answer is as large as the request");
+    assert!(
+        answer.text.len() < 100_000,
+        "the answer is as large as the request"
+    );
     for uri in [
         "/api/v1/runs?cursor=%ff",
         "/api/v1/runs?%ff=1",
