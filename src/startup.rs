@@ -101,10 +101,12 @@ pub async fn start_with(
     let installation = store.installation(wanted, clock.now()).await?;
 
     let allowed = reachable(&config);
+    let (desk, metrics) = (Desk::new(), Metrics::new());
     let outgoing = match clients {
         Some(clients) => clients.with(allowed, clock.clone()),
         None => outgoing(&config, allowed, clock.clone())?,
-    };
+    }
+    .counting(metrics.clone());
     let fusion = match config.fusion {
         None => None,
         Some(account) => {
@@ -114,7 +116,6 @@ pub async fn start_with(
             Some(FusionTarget { account, client })
         }
     };
-    let (desk, metrics) = (Desk::new(), Metrics::new());
     let told = Told {
         database: std::path::absolute(database)?.display().to_string(),
         installation: installation.clone(),
@@ -154,6 +155,8 @@ pub async fn start_with(
             allowed_hosts: config.allowed_hosts,
             account: workers.fusion.as_ref().map(|target| target.account),
             docs: config.docs,
+            requests_per_second: config.api_requests_per_second,
+            cors_origins: config.cors_origins,
         }),
     };
     told.tell(address);

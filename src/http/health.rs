@@ -55,8 +55,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 )]
 pub(super) async fn metrics(State(app): State<AppState>, query: Query) -> Result<Response, Problem> {
     query.done()?;
-    app.metrics
-        .integrations_stored(app.store.count_integrations().await?);
+    app.metrics.stored(&app.store.figures().await?, app.clock.now());
     app.metrics.audit_head_is(app.store.audit_head().await?);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok((

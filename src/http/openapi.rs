@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::ArrayItems;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Schema, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 
+use super::openapi_bodies::{self, answer_with, part_of, refine};
 use super::refusals;
 use super::rules::{SCHEME, describe_layers};
 
@@ -87,6 +88,7 @@ pub fn openapi_json() -> String {
 fn finish(document: &mut OpenApi) {
     if let Some(components) = &mut document.components {
         name_records(components);
+        openapi_bodies::describe(components);
         let part = part_of(components, "AuditRecord", "AuditRecordPart");
         if let Some(RefOr::T(Schema::Object(envelope))) = components.schemas.get("Envelope_Vec_AuditRecord") {
             let mut envelope = envelope.clone();
@@ -111,32 +113,11 @@ fn finish(document: &mut OpenApi) {
         for operation in operations.into_iter().flatten() {
             let id = operation.operation_id.clone().unwrap_or_default();
             if id == "search_audit" {
-                answer_with(operation, FOUND);
+                answer_with(operation, "application/json", Some(FOUND));
             }
             exemplify(operation, examples.remove(&id).unwrap_or_default());
-            bound(operation);
+            refine(operation);
         }
-    }
-}
-
-/// Adds a record of which each member may be left out, and refers to it.
-fn part_of(components: &mut Components, whole: &str, part: &str) -> Ref {
-    if let Some(RefOr::T(Schema::Object(record))) = components.schemas.get(whole) {
-        let mut record = record.clone();
-        record.required.clear();
-        components
-            .schemas
-            .insert(part.to_owned(), Schema::Object(record).into());
-    }
-    Ref::from_schema_name(part)
-}
-
-fn answer_with(operation: &mut Operation, schema: &str) {
-    let response = operation.responses.responses.get_mut("200");
-    if let Some(RefOr::T(response)) = response
-        && let Some(RefOr::T(content)) = response.content.get_mut("application/json")
-    {
-        content.schema = Some(Ref::from_schema_name(schema).into());
     }
 }
 
@@ -180,20 +161,6 @@ fn exemplify(operation: &mut Operation, mut examples: Examples) {
         let RefOr::T(response) = response else { continue };
         if let Some(RefOr::T(content)) = response.content.get_mut("application/json") {
             content.example = examples.responses.remove(status);
-        }
-    }
-}
-
-/// The lists have one rule for the length of a page.
-fn bound(operation: &mut Operation) {
-    for parameter in operation.parameters.iter_mut().flatten() {
-        let RefOr::T(parameter) = parameter else { continue };
-        if parameter.parameter_in == ParameterIn::Query
-            && parameter.name == "limit"
-            && let Some(RefOr::T(Schema::Object(number))) = &mut parameter.schema
-        {
-            number.minimum = Some(1.into());
-            number.maximum = Some(1000.into());
         }
     }
 }

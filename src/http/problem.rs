@@ -31,6 +31,8 @@ pub(super) enum ProblemName {
     TooLarge,
     UnsupportedMediaType,
     IdempotencyMismatch,
+    Slow,
+    RateLimited,
     Internal,
 }
 
@@ -100,6 +102,12 @@ impl ProblemName {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be JSON",
             ),
+            Self::Slow => (
+                "request_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body came too slowly",
+            ),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -108,6 +116,9 @@ impl ProblemName {
         }
     }
 }
+
+/// The most members that an answer names, so that it stays smaller than a request that has nothing but wrong ones.
+const MOST_ERRORS: usize = 100;
 
 /// What is wrong with one member of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -202,7 +213,8 @@ impl Problem {
     }
 
     /// A problem with members of the request; unknown members decide the kind.
-    pub(super) fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
+    pub(super) fn of_members(name: ProblemName, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let told: Vec<_> = errors
             .iter()
             .map(|error| format!("`{}` {}", error.pointer, error.detail))

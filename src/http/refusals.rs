@@ -105,6 +105,20 @@ const MEDIA: Kind = Kind {
     example: "Send the body as JSON, with the header `Content-Type: application/json`.",
 };
 
+const SLOW: Kind = Kind {
+    name: "RequestTimeout",
+    problem: ProblemName::Slow,
+    description: "The body did not come in time",
+    example: "The body did not come within 30 s. Send it again, without pauses.",
+};
+
+const RATE_LIMITED: Kind = Kind {
+    name: "RateLimited",
+    problem: ProblemName::RateLimited,
+    description: "Too many requests of this caller; `Retry-After` says when to try again",
+    example: "These are too many requests. Try again after 1 s, and ask less often.",
+};
+
 const FAULT: Kind = Kind {
     name: "Fault",
     problem: ProblemName::Internal,
@@ -113,7 +127,9 @@ const FAULT: Kind = Kind {
 };
 
 /// All kinds, as the document lists them.
-const KINDS: [&Kind; 11] = [
+const KINDS: [&Kind; 13] = [
+    &SLOW,
+    &RATE_LIMITED,
     &INVALID,
     &UNAUTHORIZED,
     &FORBIDDEN,
@@ -180,7 +196,7 @@ pub(super) fn describe(components: &mut Components) {
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refer(&[&INVALID, &UNAUTHORIZED, &FAULT])
+        refer(&[&INVALID, &UNAUTHORIZED, &RATE_LIMITED, &FAULT])
     }
 }
 
@@ -192,7 +208,7 @@ impl IntoResponses for Missing {
 
 impl IntoResponses for BodyRefusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refer(&[&TOO_LARGE, &MEDIA])
+        refer(&[&SLOW, &TOO_LARGE, &MEDIA])
     }
 }
 

@@ -17,12 +17,13 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::problem::{Problem, ProblemName};
+use super::rate_limit::RateLimits;
 use super::rules::Rules;
 use super::state::AppState;
 use super::{
-    addresses, adoption, api_keys, approval, audit, audit_search, auth, check, deletion, events, health,
-    idempotency, integrations, negotiation, openapi, plan, records, request_id, run_calls, runs,
-    verification,
+    addresses, adoption, api_keys, approval, audit, audit_search, auth, browser, check, deletion, events,
+    health, idempotency, integrations, negotiation, openapi, plan, rate_limit, records, request_id,
+    run_calls, runs, verification,
 };
 
 /// The greatest body: a thousand times the largest that a call needs.
@@ -109,22 +110,32 @@ fn keyed_routes() -> OpenApiRouter<AppState> {
 pub fn router(app: AppState) -> Router {
     let json = LazyLock::force(&OPENAPI).clone();
     let served = move |headers: HeaderMap| std::future::ready(document(&headers, json.clone()));
+    // The last one is the first that a request meets.
+    let limits = RateLimits::new(app.clock.clone(), app.settings.requests_per_second);
     let keyed = ROUTES
         .keyed
         .clone()
         .route_layer(from_fn_with_state(app.clone(), idempotency::repeat))
         .route_layer(from_fn(negotiation::require_acceptable))
-        // Comes before the two: whoever has no key learns nothing. It leaves who calls on the request.
-        .route_layer(from_fn_with_state(app.clone(), auth::require_key));
+        .route_layer(from_fn_with_state(limits.clone(), rate_limit::by_key))
+        // Comes before them: whoever has no key learns nothing. It leaves who calls on the request.
+        .route_layer(from_fn_with_state(app.clone(), auth::require_key))
+        .route_layer(from_fn_with_state(limits, rate_limit::by_address));
     let mut router = ROUTES.open.clone().merge(keyed).route(DOCUMENT, get(served));
     if app.settings.docs {
         router = router.merge(SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(DOCUMENT)));
     }
-    router
+    let mut router = router
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(browser::refuse_doubles));
+    if !app.settings.cors_origins.is_empty() {
+        router = router.layer(browser::cross_origin(&app.settings.cors_origins));
+    }
+    router
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(browser::protect))
         .layer(from_fn_with_state(app.clone(), request_id::layer))
         .layer(CompressionLayer::new())
         .with_state(app)

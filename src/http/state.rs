@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::idempotency::UnderWay;
 use super::notes::Notes;
 use crate::clock::Clock;
-use crate::domain::AllowedHosts;
+use crate::domain::{AllowedHosts, Origin};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::store::{AccountId, Store};
@@ -53,6 +54,10 @@ pub struct ApiSettings {
     pub account: Option<AccountId>,
     /// Whether `/docs` is served.
     pub docs: bool,
+    /// How many requests each caller may make a second; none is no limit.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Origins whose web pages may call.
+    pub cors_origins: Vec<Origin>,
 }
 
 /// The hash of the admin API key.

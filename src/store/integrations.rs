@@ -203,17 +203,6 @@ impl Store {
         Ok(overviews)
     }
 
-    /// How many integrations there are.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn count_integrations(&self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM integrations")
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(u64::try_from(count).unwrap_or_default())
-    }
-
     /// What a sign-in of the integration takes, with the secret opened.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod canonical;
 mod database;
 mod error;
 mod facts;
+mod figures;
 mod history;
 mod holds;
 mod installation;

@@ -68,6 +68,8 @@ impl Service {
             allowed_hosts: "".parse().unwrap(),
             account,
             docs: true,
+            requests_per_second: None,
+            cors_origins: Vec::new(),
         };
         let desk = Desk::new();
         let notes = Notes::new();

@@ -12,7 +12,7 @@ use super::ServeArgs;
 use super::args::HistoryArgs;
 use super::secret_setting::{GivenSecret, SecretSetting};
 use crate::config::{Config, DatabaseUrl, WrongSetting};
-use crate::domain::{AllowedHosts, ApiKey, AssetType, Policy, Retention};
+use crate::domain::{AllowedHosts, ApiKey, AssetType, Origin, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::Keyring;
 use crate::telemetry::LogSettings;
@@ -121,6 +121,23 @@ impl ServeArgs {
             ca_file: Some(&accounts.ca_file)
                 .filter(|path| !path.is_empty())
                 .map(Into::into),
+            api_requests_per_second: read(
+                "api-requests-per-second",
+                &self.api_requests_per_second,
+                usual.api_requests_per_second,
+                |text| match text {
+                    "off" => Ok(None),
+                    text => whole(text, 1..=10_000)
+                        .map(Some)
+                        .map_err(|problem| format!("{problem}, and not `off`")),
+                },
+            )?,
+            cors_origins: read(
+                "cors-origins",
+                &self.cors_origins,
+                usual.cors_origins,
+                Origin::read_list,
+            )?,
             docs: read("docs", &self.docs, usual.docs, |text| match text {
                 "on" => Ok(true),
                 "off" => Ok(false),
