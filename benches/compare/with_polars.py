@@ -15,7 +15,7 @@ def by_value(column, reading, dtype):
 
     def read(cells):
         distinct = cells.unique()
-        values = [reading(cell) for cell in distinct.to_list()]
+        values = [reading(cell or "") for cell in distinct.to_list()]
         return cells.replace_strict(distinct, pl.Series(values, dtype=dtype), return_dtype=dtype)
 
     return pl.col(column).map_batches(read, return_dtype=dtype, is_elementwise=True)
@@ -31,7 +31,7 @@ def first(*expressions):
 
 def findings(path):
     """The counting rows, in the few small columns that the rules need."""
-    lazy = pl.scan_csv(path, infer_schema=False, missing_utf8_is_empty_string=True, encoding="utf8-lossy")
+    lazy = pl.scan_csv(path, infer_schema=False, empty_string_is_null=False, encoding="utf8-lossy")
     lazy = lazy.select(rules.COLUMNS).filter(by_value("FindingStatus", rules.counts, pl.Boolean))
     score = pl.lit(-1, pl.Int8)
     for column in ("VendorScore", "NVDScore", "Score"):
