@@ -87,10 +87,9 @@ def address_text(version, number):
 
 
 def write(out, ip, findings, score, rating, cves):
-    """Rule 7: the records of one address; `cves` are sorted."""
+    """Rule 7: the records of one address; `cves` are sorted and joined by `","`."""
     if cves:
-        labels = '","'.join(cves)
-        out.write(f'{{"ip":"{ip}","context":"cve","labels":["{labels}"]}}\n')
+        out.write(f'{{"ip":"{ip}","context":"cve","labels":["{cves}"]}}\n')
     if rating:
         out.write(f'{{"ip":"{ip}","context":"cvss_rating","labels":["{RATINGS[rating]}"]}}\n')
     if score >= 0:
@@ -124,4 +123,4 @@ class Finish:
                     united[cve[4]] = max(cve, united.get(cve[4], cve))
                 cves = sorted(united.values())[-MAX_CVES_PER_ADDRESS:]
             labels = [cve[4] for cve in sorted(cves, key=lambda cve: cve[1:4])]
-            write(out, address_text(*one), findings, score, rating, labels)
+            write(out, address_text(*one), findings, score, rating, '","'.join(labels))

@@ -101,7 +101,7 @@ def main(path):
             cves = best(cves, rules.MAX_CVES_PER_ADDRESS)
         labels = sorted(cves, key=lambda cve: (cve[0], cve[1], len(cve[2])))
         labels = [f"CVE-{year:04}-{digits}" for year, _, digits in labels]
-        rules.write(sys.stdout, rules.address_text(*address), findings, score, rating, labels)
+        rules.write(sys.stdout, rules.address_text(*address), findings, score, rating, '","'.join(labels))
 
 
 main(sys.argv[1])
