@@ -186,6 +186,7 @@ impl Parts for Received {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -282,5 +283,29 @@ mod tests {
     fn a_reader_that_gives_up_does_not_wait_for_the_rest() {
         let result = decoded(io::repeat(b'a'), |_, _| Err::<(), _>(ReportError::Stopped));
         assert!(matches!(result, Err(ReportError::Stopped)));
+    }
+
+    #[test]
+    fn a_source_is_read_only_a_few_parts_ahead() {
+        struct Endless<'a>(&'a AtomicUsize);
+        impl Read for Endless<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b'a');
+                self.0.fetch_add(buffer.len(), Ordering::Relaxed);
+                Ok(buffer.len())
+            }
+        }
+        let bytes = AtomicUsize::new(0);
+        let result = decoded(Endless(&bytes), |mut parts, _| {
+            let mut used = None;
+            for _ in 0..10 {
+                used = parts.next(used)?;
+            }
+            Err::<(), _>(ReportError::Stopped)
+        });
+        assert!(matches!(result, Err(ReportError::Stopped)));
+        // The parts that were taken, those that wait, and the one that is being filled or waits to wait.
+        let parts = bytes.into_inner().div_ceil(PART_BYTES);
+        assert!((10..=10 + PARTS_AHEAD + 1).contains(&parts), "{parts}");
     }
 }
