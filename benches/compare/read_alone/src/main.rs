@@ -4,15 +4,14 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 
-use anyhow::Context;
 use flate2::bufread::GzDecoder;
 
 /// Compressed and decoded bytes at once, as `wiz-context` has them.
 const INPUT_BYTES: usize = 64 << 10;
 const OUTPUT_BYTES: usize = 256 << 10;
 
-fn main() -> anyhow::Result<()> {
-    let path = std::env::args_os().nth(1).context("which file?")?;
+fn main() -> io::Result<()> {
+    let path = std::env::args_os().nth(1).ok_or(io::ErrorKind::InvalidInput)?;
     let is_gzip = path.to_string_lossy().ends_with(".gz");
     let file = File::open(path)?;
     let mut source: Box<dyn Read> = if is_gzip {
