@@ -12,6 +12,7 @@ use wiz_context::fusion::{FusionAccount, FusionClient};
 use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 
 use crate::Neighbours;
+use crate::service::float;
 
 const HEADER: &str = "Name,FindingStatus,CVSSSeverity,Score,Severity,VendorSeverity,NvdSeverity,NVDScore,VendorScore,HasExploit,\
                       HasCisaKevExploit,AssetID,AssetName,ProviderUniqueId,IpAddresses\n";
@@ -83,6 +84,6 @@ pub(crate) async fn bare_client(neighbours: &Neighbours, addresses: u64, under_w
     println!(
         "| the client alone: {under_way} at a time, answers after {delay_ms} ms | {:.1} | {:.0} | | | |",
         took.as_secs_f64(),
-        records.len() as f64 / took.as_secs_f64()
+        float(records.len() as u64) / took.as_secs_f64()
     );
 }

@@ -23,6 +23,12 @@ pub(crate) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
+/// A count to divide.
+#[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
+pub(crate) const fn float(number: u64) -> f64 {
+    number as f64
+}
+
 pub(crate) struct Service {
     process: Process,
     base: String,
@@ -169,7 +175,7 @@ impl Service {
             .max()
             .map_or_else(|| "< 100".to_owned(), |held| held.to_string());
         let rate = pairs.map_or_else(String::new, |pairs| {
-            format!("{:.0}", pairs as f64 / took.as_secs_f64())
+            format!("{:.0}", float(pairs) / took.as_secs_f64())
         });
         let (written, before) = (self.process.written_bytes(), self.written.get());
         self.written.set(written);
@@ -177,7 +183,7 @@ impl Service {
             "| {name} | {:.1} | {rate} | {held} | {} | {:.1} |",
             took.as_secs_f64(),
             self.process.peak_kib() / 1024,
-            (written - before) as f64 / 1_048_576.0
+            float(written - before) / 1_048_576.0
         );
     }
 }

@@ -71,6 +71,8 @@ mod tests {
     use super::*;
     use crate::domain::{Address, AssetKey, CveId, RankedCve};
 
+    type ChangeOf = fn(&mut AssetFacts);
+
     fn asset() -> AssetFacts {
         AssetFacts {
             key: AssetKey::AssetId("a".into()),
@@ -89,13 +91,15 @@ mod tests {
 
     fn of(assets: &[AssetFacts]) -> Vec<u8> {
         let mut digest = FactsDigest::new();
-        assets.iter().for_each(|asset| digest.add(asset));
+        for asset in assets {
+            digest.add(asset);
+        }
         digest.finish()
     }
 
     #[test]
     fn whatever_changes_in_an_asset_changes_the_digest() {
-        let changed: [(&str, fn(&mut AssetFacts)); 9] = [
+        let changed: [(&str, ChangeOf); 9] = [
             ("key", |asset| asset.key = AssetKey::ProviderUniqueId("a".into())),
             ("name", |asset| asset.name = "vm2".into()),
             ("findings", |asset| asset.findings = 3),
@@ -105,7 +109,7 @@ mod tests {
             ("cve", |asset| asset.cves = vec![cve("CVE-2024-0002")]),
             ("no cve", |asset| asset.cves.clear()),
             ("address", |asset| {
-                asset.addresses.push(Address::read("10.0.0.2").unwrap())
+                asset.addresses.push(Address::read("10.0.0.2").unwrap());
             }),
         ];
         let mut digests = vec![of(&[]), of(&[asset()]), of(&[asset(), asset()])];

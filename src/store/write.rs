@@ -53,7 +53,8 @@ impl DerefMut for Write {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let (held, held_ms) = (self.0.elapsed(), self.0.elapsed().as_millis());
+        let held = self.0.elapsed();
+        let held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
         if held >= LONG {
             tracing::warn!(held_ms, "a transaction held the database's writer for long");
         } else if held >= NOTEWORTHY {

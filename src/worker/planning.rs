@@ -95,6 +95,7 @@ impl Attempt {
             hold,
         };
         let (store, now) = (self.workers.store.clone(), self.now());
+        let compared_for_full = self.orders.full;
         self.orders = store.plan_facts(&mut self.run, &planning, now).await?;
         self.run.record.counts = counts;
         self.advanced = true;
@@ -108,7 +109,9 @@ impl Attempt {
             unchanged = counts.unchanged,
             "planned"
         );
-        let pages = if self.run.checkpoint.planned {
+        // Where the comparison found nothing to send, it need not be made again for the push.
+        let is_empty = steps(&counts) == 0 && self.orders.full == compared_for_full;
+        let pages = if self.run.checkpoint.planned && !is_empty {
             Some(self.pages_to_push(set).await?)
         } else {
             None
