@@ -2,8 +2,6 @@
 //!
 //! On a machine that does other things too, `--bench instructions` tells more.
 
-#![expect(missing_docs, reason = "what criterion's macros make has none")]
-
 mod support;
 
 use std::hint::black_box;
