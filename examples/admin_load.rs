@@ -245,11 +245,11 @@ fn main() -> anyhow::Result<()> {
             let run: Value = serde_json::from_str(&portal.ask("GET", &status, "")?)?;
             if !run["data"]["last_run"].is_null() && run["data"]["active_run"].is_null() {
                 ended.store(true, Ordering::Relaxed);
-                let last = &run["data"]["last_run"];
+                let import = &run["data"]["last_run"];
                 writeln!(
                     io::stderr(),
                     "the import ended as {} after {:.1} s",
-                    last["state"],
+                    import["state"],
                     begun.elapsed().as_secs_f64()
                 )?;
             }
