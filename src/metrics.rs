@@ -38,6 +38,7 @@ struct Inner {
     unfinished: Family<StateLabels, Gauge>,
     label_ages: Family<IntegrationLabels, Gauge>,
     database_bytes: Gauge,
+    audit_head: Family<HeadLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +90,11 @@ struct StateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IntegrationLabels {
     integration: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    hash: String,
 }
 
 impl Metrics {
@@ -157,6 +163,12 @@ impl Metrics {
         let database_bytes = Gauge::default();
         let help = "The size of the database, its log apart";
         registry.register_with_unit("database_size", help, Unit::Bytes, database_bytes.clone());
+        let audit_head = Family::default();
+        registry.register(
+            "audit_head",
+            "The hash of the last audit record; an older hash must always be one of the log's",
+            audit_head.clone(),
+        );
         Self(Arc::new(Inner {
             registry,
             runs,
@@ -172,6 +184,7 @@ impl Metrics {
             unfinished,
             label_ages,
             database_bytes,
+            audit_head,
         }))
     }
 
@@ -272,6 +285,11 @@ impl Metrics {
                     .set(whole(now.since(*made).as_secs()));
             }
         }
+    }
+
+    pub(crate) fn audit_head_is(&self, hash: String) {
+        self.0.audit_head.clear();
+        self.0.audit_head.get_or_create(&HeadLabels { hash }).set(1);
     }
 
     /// All figures in the OpenMetrics text format.

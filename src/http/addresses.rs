@@ -136,6 +136,7 @@ struct CveView {
 /// integrations behind it. An address that nothing names has empty lists.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/addresses/{ip}", operation_id = "read_address", tag = "labels",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("ip" = String, Path, description = "The address; percent-encode the colons of IPv6 or not, a `/32` needs it"),

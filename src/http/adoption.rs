@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
+use super::integration_body::escaped;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
 use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
@@ -49,6 +50,7 @@ pub(super) struct AdoptionView {
 /// as they are.
 #[utoipa::path(
     post, path = "/labels/adopt", operation_id = "adopt_labels", tag = "labels",
+    security(("api_key" = ["admin"])),
     request_body = Vec<PairBody>,
     responses(
         (status = 200, description = "Adopted", body = Envelope<AdoptionView>),
@@ -142,10 +144,7 @@ fn pair(at: usize, item: &Value, faults: &mut Faults) -> Option<Pair> {
     {
         faults.unknown = true;
         let detail = "is not a member of a pair; send `ip` and `context` only";
-        faults.add(
-            format!("/{at}/{}", name.replace('~', "~0").replace('/', "~1")),
-            detail,
-        );
+        faults.add(format!("/{at}/{}", escaped(name)), detail);
     }
     let mut text = |name: &str| {
         let value = members.get(name).and_then(Value::as_str);

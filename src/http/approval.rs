@@ -16,6 +16,7 @@ use crate::store::Actor;
 /// Approves what a held run keeps back: a run of its own applies it. `run` is that one.
 #[utoipa::path(
     post, path = "/runs/{run}/approve", operation_id = "approve_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(("run" = RunId, Path, description = "The held run")),
     responses(
         (status = 202, description = "A run applies it; `data` is empty", body = RunEnvelope<Vec<NoRecord>>,

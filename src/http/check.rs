@@ -13,6 +13,7 @@ use crate::domain::{ConnectionCheck, IntegrationId};
 /// the sign-in at Fusion. Nothing is changed anywhere. Each step takes at most 20 seconds, the whole call at most 40.
 #[utoipa::path(
     post, path = "/integrations/context/{id}/check", operation_id = "check_integration", tag = "integrations",
+    security(("api_key" = ["operator"])),
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "What each step came to; `ok` is false when one failed", body = Envelope<ConnectionCheck>),

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::envelope::{Answer, RunEnvelope};
 use super::extract::{Id, Query};
 use super::integration_body::IntegrationView;
-use super::integrations::check_match;
+use super::negotiation::check_match;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
 use super::refusals::{Missing, Refusals, Stale};
 use super::run_calls::{NoRecord, wait_for_end};
@@ -26,6 +26,7 @@ const CANCELLED_RUN_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// that succeeds; until then it can neither be changed nor run.
 #[utoipa::path(
     delete, path = "/integrations/context/{id}", operation_id = "delete_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("labels" = Option<String>, Query, description = "`keep` (the default) or `remove`"),

@@ -41,6 +41,7 @@ const RETRY_MS: u32 = 2_000;
 /// ends when the service stops.
 #[utoipa::path(
     get, path = "/runs/{run}/events", operation_id = "follow_run", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("run" = RunId, Path, description = "The run"),
         ("last-event-id" = Option<String>, Header, description = "The id of the last event that was received"),

@@ -45,6 +45,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 /// The figures of the service, as OpenMetrics text.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "read_metrics", tag = "service",
+    security(("api_key" = ["readonly"])),
     responses(
         (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text",
             example = json!("# HELP wiz_context_integrations Integrations that are stored.\n\
@@ -55,6 +56,7 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 pub(super) async fn metrics(State(app): State<AppState>, query: Query) -> Result<Response, Problem> {
     query.done()?;
     app.metrics.stored(&app.store.figures().await?, app.clock.now());
+    app.metrics.audit_head_is(app.store.audit_head().await?);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok((
         StatusCode::OK,

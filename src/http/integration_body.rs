@@ -123,6 +123,8 @@ impl IntegrationView {
 pub(super) struct ReadBody {
     pub(super) settings: IntegrationSettings,
     pub(super) client_secret: Option<ClientSecret>,
+    /// What was put right of it, to go on with after a sentence: a URL that came as `http://`. Mostly empty.
+    pub(super) put_right: String,
 }
 
 /// What a body stands beside.
@@ -215,13 +217,31 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
                 update_interval,
                 wiz,
             };
+            let put_right = put_right(body, &settings.wiz);
             Ok(ReadBody {
+                put_right,
                 settings,
                 client_secret,
             })
         }
         _ => Err(reader.problem()),
     }
+}
+
+/// Names the URLs that came with `http://` and are kept with `https://`.
+fn put_right(body: &Map<String, Value>, kept: &WizConnection) -> String {
+    let kept = [
+        ("apiendpoint", kept.api_endpoint.to_string()),
+        ("tokenurl", kept.token_url.to_string()),
+    ];
+    let changed = kept.iter().filter(|(member, kept)| {
+        let came = body.get("wiz").and_then(|wiz| wiz.get(member)?.as_str());
+        let scheme = came.and_then(|came| came.trim().get(..7));
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) && kept.starts_with("https://")
+    });
+    let told =
+        |(member, kept): &(&str, String)| format!("; `wiz.{member}` came as http:// and became {kept}");
+    changed.map(told).collect()
 }
 
 /// Reads the member `wiz`; what `kept` has may be left out.
@@ -326,7 +346,7 @@ impl Reader {
             .filter(|key| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str()))
         {
             self.unknown = true;
-            let pointer = format!("{at}/{}", member.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("{at}/{}", escaped(member));
             self.errors.push(FieldError::new(
                 pointer,
                 format!("is not a member; known are {}", known.join(", ")),
@@ -367,4 +387,9 @@ impl Reader {
         };
         Problem::of_members(name, self.errors)
     }
+}
+
+/// A member's name as a part of a JSON pointer.
+pub(super) fn escaped(member: &str) -> String {
+    member.replace('~', "~0").replace('/', "~1")
 }

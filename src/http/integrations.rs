@@ -3,11 +3,13 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::{self, IntegrationBody, IntegrationView, Purpose};
-use super::problem::{Problem, ProblemBody, ProblemName};
+use super::negotiation::{check_match, is_known, not_modified};
+use super::problem::{Problem, ProblemBody};
 use super::refusals::{BodyRefusals, Missing, Refusals, Stale};
 use super::state::AppState;
 use super::status::Status;
@@ -22,6 +24,7 @@ const CHANGE_TRIES: u32 = 5;
 /// Lists integrations, by name.
 #[utoipa::path(
     get, path = "/integrations/context", operation_id = "list_integrations", tag = "integrations",
+    security(("api_key" = ["readonly"])),
     params(
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 1000"),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
@@ -51,6 +54,7 @@ pub(super) async fn list(
 /// Creates an integration; with `?run=true` starts its first run too (the Portal's *Create and Run*).
 #[utoipa::path(
     post, path = "/integrations/context", operation_id = "create_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(("run" = Option<bool>, Query, description = "Start the first run at once; by default false")),
     request_body = IntegrationBody,
     responses(
@@ -86,7 +90,10 @@ pub(super) async fn create(
     let entry = AuditEntry {
         actor: actor.clone(),
         action: AuditAction::Create,
-        description: format!("Integration {} was created", integration.settings.name),
+        description: format!(
+            "Integration {} was created{}",
+            integration.settings.name, read.put_right
+        ),
         original_id: integration.id.to_string(),
         original_object: None,
         new_object: Some(IntegrationView::new(&integration, None).audit_object()),
@@ -112,11 +119,16 @@ pub(super) async fn create(
     )
 }
 
-/// Reads an integration.
+/// Reads an integration. The tag is of the settings: `status` moves without it, so ask for the status where it matters.
 #[utoipa::path(
     get, path = "/integrations/context/{id}", operation_id = "read_integration", tag = "integrations",
-    params(("id" = IntegrationId, Path, description = "The integration")),
+    security(("api_key" = ["readonly"])),
+    params(
+        ("id" = IntegrationId, Path, description = "The integration"),
+        ("if-none-match" = Option<String>, Header, description = "The version that is known already"),
+    ),
     responses(
+        (status = 304, description = "The settings are at the version that is known"),
         (status = 200, description = "The integration", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its version"))),
         Refusals,
@@ -127,15 +139,23 @@ pub(super) async fn read(
     State(app): State<AppState>,
     Id(id): Id<IntegrationId>,
     query: Query,
-) -> Result<Answer<Envelope<IntegrationView>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     query.done()?;
-    answer(&app, id).await
+    let overview = app.store.integration_overview(id).await?;
+    let tag = overview.integration.tag.to_string();
+    if is_known(&headers, &tag) {
+        return Ok(not_modified(&tag));
+    }
+    let answer = Answer::one(view(&overview, &app)).header(header::ETAG, tag);
+    Ok(answer.into_response())
 }
 
 /// Replaces the settings of an integration. A left-out `wiz.clientsecret` keeps the stored one, unless `tokenurl` or
 /// `clientid` changes.
 #[utoipa::path(
     put, path = "/integrations/context/{id}", operation_id = "replace_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("if-match" = Option<String>, Header, description = "The version that is replaced"),
@@ -169,6 +189,7 @@ pub(super) async fn replace(
 /// Changes some settings of an integration (RFC 7396).
 #[utoipa::path(
     patch, path = "/integrations/context/{id}", operation_id = "update_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("if-match" = Option<String>, Header, description = "The version that is changed"),
@@ -202,6 +223,7 @@ pub(super) async fn update(
 /// Where an integration stands.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/status", operation_id = "read_status", tag = "integrations",
+    security(("api_key" = ["readonly"])),
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "Where it stands", body = Envelope<Status>),
@@ -242,7 +264,10 @@ async fn change(
         let entry = AuditEntry {
             actor: actor.clone(),
             action: AuditAction::Update,
-            description: format!("Integration {} was changed", after.settings.name),
+            description: format!(
+                "Integration {} was changed{}",
+                after.settings.name, body.put_right
+            ),
             original_id: id.to_string(),
             original_object: Some(IntegrationView::new(&before, None).audit_object()),
             new_object: Some(IntegrationView::new(&after, None).audit_object()),
@@ -274,25 +299,4 @@ async fn answer(app: &AppState, id: IntegrationId) -> Result<Answer<Envelope<Int
 
 fn view(overview: &IntegrationOverview, app: &AppState) -> IntegrationView {
     IntegrationView::new(&overview.integration, Some(Status::new(overview, app)))
-}
-
-/// Refuses a change that another one came before: `If-Match` names one of the tags it may meet, or `*`.
-pub(super) fn check_match(headers: &HeaderMap, tag: SettingsTag) -> Result<(), Problem> {
-    let mut wanted = headers.get_all(header::IF_MATCH).into_iter().peekable();
-    if wanted.peek().is_none() {
-        return Ok(());
-    }
-    let mut tags = wanted
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    if tags.any(|wanted| matches!(wanted.trim(), "*") || wanted.trim() == tag.to_string()) {
-        Ok(())
-    } else {
-        Err(Problem::new(
-            ProblemName::PreconditionFailed,
-            format!(
-                "The settings are at version {tag} by now. Read them again and repeat the change with that If-Match."
-            ),
-        ))
-    }
 }

@@ -5,8 +5,10 @@
 
 mod addresses;
 mod adoption;
+mod api_keys;
 mod approval;
 mod audit;
+mod audit_search;
 mod auth;
 mod browser;
 mod check;
@@ -15,8 +17,13 @@ mod envelope;
 mod events;
 mod extract;
 mod health;
+mod idempotency;
 mod integration_body;
 mod integrations;
+#[cfg(test)]
+mod laws;
+mod negotiation;
+mod notes;
 mod openapi;
 mod openapi_bodies;
 mod plan;
@@ -26,6 +33,7 @@ mod records;
 mod refusals;
 mod request_id;
 mod router;
+mod rules;
 mod run_calls;
 mod runs;
 mod server;
@@ -33,6 +41,8 @@ mod state;
 mod status;
 mod verification;
 
+pub use idempotency::UnderWay;
+pub use notes::Notes;
 pub use openapi::openapi_json;
 pub use router::router;
 pub use server::serve;

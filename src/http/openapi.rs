@@ -12,6 +12,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::openapi_bodies::{self, answer_with, part_of, refine};
 use super::refusals;
+use super::rules::{SCHEME, describe_layers};
 
 /// What calls carried and answered in a tour of the service, by operation.
 const EXAMPLES: &str = include_str!("../../openapi/examples.json");
@@ -34,6 +35,7 @@ const FOUND: &str = "Envelope_Vec_AuditRecordPart";
         (name = "integrations", description = "The connections to Wiz tenants"),
         (name = "runs", description = "Runs and dry runs"),
         (name = "labels", description = "What Fusion holds by the ledger"),
+        (name = "keys", description = "Who may call, and what they may do"),
         (name = "audit", description = "Who did what, when"),
         (name = "service", description = "The service itself"),
     ),
@@ -45,11 +47,16 @@ struct Shared;
 
 impl Modify for Shared {
     fn modify(&self, document: &mut OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(
+            "An API key. Each call names the least role that it takes as the scope: `readonly` reads; `operator` runs, \
+             cancels, approves, checks and verifies too; `admin` does everything."
+                .to_owned(),
+        );
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("api_key", scheme);
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
         refusals::describe(components);
-        document.security = Some(vec![SecurityRequirement::new("api_key", [] as [&str; 0])]);
+        document.security = Some(vec![SecurityRequirement::new(SCHEME, [] as [&str; 0])]);
     }
 }
 
@@ -72,6 +79,7 @@ pub(super) fn base() -> OpenApi {
 /// Never: the document has a JSON form.
 pub fn openapi_json() -> String {
     let mut document = super::router::routes().into_openapi();
+    describe_layers(&mut document);
     finish(&mut document);
     document.to_pretty_json().expect("the document has a JSON form") + "\n"
 }

@@ -60,6 +60,7 @@ pub(super) struct PlanEnvelope {
 /// of an integration, and for its newest verification. With `Accept: text/plain` as a text to read.
 #[utoipa::path(
     get, path = "/runs/{run}/plan", operation_id = "list_plan_steps", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("run" = RunId, Path, description = "The run"),
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),

@@ -36,6 +36,7 @@ impl LabelRecordView {
 /// Lists the labels that Fusion acknowledged at the addresses of an integration, by address and context.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/labels", operation_id = "list_labels", tag = "labels",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("ip" = Option<String>, Query, description = "Of this address only"),

@@ -48,6 +48,35 @@ const UNAUTHORIZED: Kind = Kind {
     example: "Send an API key: `Authorization: Bearer <key>`.",
 };
 
+const FORBIDDEN: Kind = Kind {
+    name: "Forbidden",
+    problem: ProblemName::Forbidden,
+    description: "The role of the API key is too narrow",
+    example: "The role of the API key is `readonly`, and this call needs `operator`. Use a key of that role; one is made by \
+              `POST /api/v1/api-keys`.",
+};
+
+const NOT_ACCEPTABLE: Kind = Kind {
+    name: "NotAcceptable",
+    problem: ProblemName::NotAcceptable,
+    description: "The header `Accept` takes none of the types of this answer",
+    example: "This call answers with `application/json`, which the header `Accept` does not take. Send that, or `*/*`.",
+};
+
+const UNDER_WAY: Kind = Kind {
+    name: "RequestUnderWay",
+    problem: ProblemName::RequestUnderWay,
+    description: "A call with the same `Idempotency-Key` is under way",
+    example: "The first call with this Idempotency-Key is under way. Repeat it in a moment.",
+};
+
+const MISMATCH: Kind = Kind {
+    name: "IdempotencyMismatch",
+    problem: ProblemName::IdempotencyMismatch,
+    description: "The `Idempotency-Key` was used for another call or body",
+    example: "The Idempotency-Key was used for another call or body within the last day. Repeat that one, or take a new key.",
+};
+
 const NOT_FOUND: Kind = Kind {
     name: "NotFound",
     problem: ProblemName::NotFound,
@@ -98,11 +127,15 @@ const FAULT: Kind = Kind {
 };
 
 /// All kinds, as the document lists them.
-const KINDS: [&Kind; 9] = [
+const KINDS: [&Kind; 13] = [
     &SLOW,
     &RATE_LIMITED,
     &INVALID,
     &UNAUTHORIZED,
+    &FORBIDDEN,
+    &NOT_ACCEPTABLE,
+    &UNDER_WAY,
+    &MISMATCH,
     &NOT_FOUND,
     &STALE,
     &TOO_LARGE,
@@ -135,6 +168,21 @@ fn refer(kinds: &[&Kind]) -> BTreeMap<String, RefOr<Response>> {
         (kind.problem.status().as_u16().to_string(), reference)
     };
     kinds.iter().map(entry).collect()
+}
+
+/// What a layer before the handlers can answer to a call that asks for a role.
+pub(super) fn of_roles() -> BTreeMap<String, RefOr<Response>> {
+    refer(&[&FORBIDDEN])
+}
+
+/// What a layer before the handlers can answer to a call with answers of one type.
+pub(super) fn of_types() -> BTreeMap<String, RefOr<Response>> {
+    refer(&[&NOT_ACCEPTABLE])
+}
+
+/// What a layer before the handlers can answer to a call that may be repeated.
+pub(super) fn of_repetitions() -> BTreeMap<String, RefOr<Response>> {
+    refer(&[&INVALID, &UNDER_WAY, &TOO_LARGE, &MISMATCH])
 }
 
 /// Writes the kinds down where calls refer to them.

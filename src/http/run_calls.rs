@@ -36,6 +36,7 @@ pub(super) struct NoRecord {}
 /// when the run ends within `Prefer: wait`.
 #[utoipa::path(
     put, path = "/integrations/context/{id}/run", operation_id = "start_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("full" = Option<bool>, Query, description = "Send every wanted pair, whatever the ledger says"),
@@ -87,6 +88,7 @@ pub(super) async fn start(
 /// one that this call starts.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/run", operation_id = "start_dry_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("fresh" = Option<bool>, Query, description = "Pass over a finished dry run"),
@@ -142,7 +144,7 @@ pub(super) async fn no_head() -> impl IntoResponse {
         ProblemName::MethodNotAllowed,
         "This call starts a run, so HEAD is not served. Use GET, or read the status.",
     );
-    ([(header::ALLOW, "GET,PUT")], problem)
+    ([(header::ALLOW, "GET,PUT,OPTIONS")], problem)
 }
 
 fn report_choice(query: &mut Query) -> ReportChoice {

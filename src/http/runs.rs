@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Query};
@@ -16,6 +16,7 @@ use crate::store::{Actor, CancelOrder, RunsQuery};
 /// Lists the runs of all integrations, the newest first.
 #[utoipa::path(
     get, path = "/runs", operation_id = "list_runs", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
@@ -35,6 +36,7 @@ pub(super) async fn list(
 /// Lists the runs of an integration, the newest first; also after it was deleted.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/runs", operation_id = "list_integration_runs", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
@@ -65,6 +67,7 @@ pub(super) async fn list_of_integration(
 /// Reads a run.
 #[utoipa::path(
     get, path = "/runs/{run}", operation_id = "read_run", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(("run" = RunId, Path, description = "The run")),
     responses(
         (status = 200, description = "The run", body = Envelope<RunRecord>),
@@ -84,9 +87,11 @@ pub(super) async fn read(
 /// Cancels a run. What was pushed stays and is in the ledger; the run does not go on.
 #[utoipa::path(
     post, path = "/runs/{run}/cancel", operation_id = "cancel_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(("run" = RunId, Path, description = "The run")),
     responses(
-        (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>),
+        (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>,
+            headers(("location" = String, description = "Where the run is"))),
         Refusals,
         Missing,
         (status = 409, description = "It has ended", body = ProblemBody, content_type = "application/problem+json"),
@@ -108,7 +113,8 @@ pub(super) async fn cancel(
     } else {
         app.desk.run_moved(id);
     }
-    Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)))
+    let location = format!("/api/v1/runs/{id}");
+    Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)).header(header::LOCATION, location))
 }
 
 async fn page(

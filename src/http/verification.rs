@@ -18,6 +18,7 @@ use crate::store::Actor;
 /// this one does.
 #[utoipa::path(
     post, path = "/integrations/context/{id}/verify", operation_id = "verify_labels", tag = "labels",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("repair" = Option<bool>, Query, description = "Write right what differs; by default false"),

@@ -13,6 +13,8 @@ mod client;
 mod download;
 mod error;
 mod file;
+#[cfg(test)]
+mod laws;
 mod patience;
 mod probe;
 mod queries;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::ServeArgs;
 use super::args::HistoryArgs;
 use super::secret_setting::{GivenSecret, SecretSetting};
-use crate::config::{Config, WrongSetting};
+use crate::config::{Config, DatabaseUrl, WrongSetting};
 use crate::domain::{AllowedHosts, ApiKey, AssetType, Origin, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::Keyring;
@@ -20,14 +20,17 @@ use crate::telemetry::LogSettings;
 const ENCRYPTION_KEY: SecretSetting = SecretSetting {
     variable: "WIZ_CONTEXT_ENCRYPTION_KEY",
     flag: "--encryption-key-file",
+    is_key: true,
 };
 const ADMIN_KEY: SecretSetting = SecretSetting {
     variable: "WIZ_CONTEXT_ADMIN_KEY",
     flag: "--admin-key-file",
+    is_key: true,
 };
 const NETOSECRET: SecretSetting = SecretSetting {
     variable: "NETOSECRET",
     flag: "--netosecret-file",
+    is_key: false,
 };
 
 impl ServeArgs {
@@ -59,11 +62,10 @@ impl ServeArgs {
         let secret = |setting: SecretSetting, file: &OsStr| setting.read(file, &environment);
         let fusion = secret(NETOSECRET, &accounts.netosecret_file)?;
         let admin_key = secret(ADMIN_KEY, &accounts.admin_key_file)?;
-        let encryption_keys = secret(ENCRYPTION_KEY, &accounts.encryption_key_file)?;
         Ok(Config {
             listen: listen_address(&self.listen)?,
-            database: read("database-url", &self.database_url, usual.database, str::parse)?,
-            encryption_keys: encryption_keys.map(keyring).transpose()?,
+            database: database_url(&self.database_url)?,
+            encryption_keys: encryption_keys(&accounts.encryption_key_file, &environment)?,
             admin_key: admin_key.map(api_key).transpose()?,
             fusion: fusion.map(|given| account(&given, &allowed_hosts)).transpose()?,
             allowed_hosts,
@@ -179,6 +181,25 @@ pub(in crate::commands) fn listen_address(text: &str) -> Result<SocketAddr, Wron
             format!("`{text}` is not an address with a port; write it as in 127.0.0.1:8080 or [::]:8080")
         })
     })
+}
+
+/// Reads the setting that says where the database is.
+///
+/// # Errors
+/// When it is no URL of a SQLite file.
+pub(in crate::commands) fn database_url(text: &str) -> Result<DatabaseUrl, WrongSetting> {
+    read("database-url", text, Config::default().database, str::parse)
+}
+
+/// Reads the keys that seal stored secrets, where they are set.
+///
+/// # Errors
+/// When they are set in both ways, or are no keys.
+pub(in crate::commands) fn encryption_keys(
+    file: &OsStr,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Arc<Keyring>>, WrongSetting> {
+    ENCRYPTION_KEY.read(file, &environment)?.map(keyring).transpose()
 }
 
 /// Reads the setting of a flag; an empty text means that it is unset.
