@@ -31,6 +31,7 @@ struct Inner {
     report_bytes: Counter,
     requests: Family<RequestLabels, Histogram>,
     integrations: Gauge,
+    audit_head: Family<HeadLabels, Gauge>,
     phases: Family<PhaseLabels, Histogram>,
     pushed: Family<PushLabels, Counter>,
     upstream: Family<UpstreamLabels, Counter>,
@@ -38,7 +39,6 @@ struct Inner {
     unfinished: Family<StateLabels, Gauge>,
     label_ages: Family<IntegrationLabels, Gauge>,
     database_bytes: Gauge,
-    audit_head: Family<HeadLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +58,11 @@ struct RequestLabels {
     method: String,
     route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    hash: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,11 +95,6 @@ struct StateLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IntegrationLabels {
     integration: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HeadLabels {
-    hash: String,
 }
 
 impl Metrics {
@@ -135,6 +135,12 @@ impl Metrics {
             "Integrations that are stored",
             integrations.clone(),
         );
+        let audit_head = Family::default();
+        registry.register(
+            "audit_head",
+            "The hash of the last audit record; an older hash must always be one of the log's",
+            audit_head.clone(),
+        );
         let version = env!("CARGO_PKG_VERSION");
         registry.register(
             "build",
@@ -163,12 +169,6 @@ impl Metrics {
         let database_bytes = Gauge::default();
         let help = "The size of the database, its log apart";
         registry.register_with_unit("database_size", help, Unit::Bytes, database_bytes.clone());
-        let audit_head = Family::default();
-        registry.register(
-            "audit_head",
-            "The hash of the last audit record; an older hash must always be one of the log's",
-            audit_head.clone(),
-        );
         Self(Arc::new(Inner {
             registry,
             runs,
@@ -177,6 +177,7 @@ impl Metrics {
             report_bytes,
             requests,
             integrations,
+            audit_head,
             phases,
             pushed,
             upstream,
@@ -184,7 +185,6 @@ impl Metrics {
             unfinished,
             label_ages,
             database_bytes,
-            audit_head,
         }))
     }
 

@@ -30,9 +30,9 @@ pub(super) enum ProblemName {
     PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
+    IdempotencyMismatch,
     Slow,
     RateLimited,
-    IdempotencyMismatch,
     Internal,
 }
 

@@ -118,7 +118,7 @@ pub fn router(app: AppState) -> Router {
         .route_layer(from_fn_with_state(app.clone(), idempotency::repeat))
         .route_layer(from_fn(negotiation::require_acceptable))
         .route_layer(from_fn_with_state(limits.clone(), rate_limit::by_key))
-        // Comes before these: whoever has no key learns nothing. It leaves who calls on the request.
+        // Comes before them: whoever has no key learns nothing. It leaves who calls on the request.
         .route_layer(from_fn_with_state(app.clone(), auth::require_key))
         .route_layer(from_fn_with_state(limits, rate_limit::by_address));
     let mut router = ROUTES.open.clone().merge(keyed).route(DOCUMENT, get(served));

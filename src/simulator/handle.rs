@@ -107,6 +107,13 @@ impl Simulator {
             .plant((ip, context.to_owned()), labels);
     }
 
+    /// Writes over a label of the service's own, as a person would who does not know whose it is.
+    pub fn change_label(&self, ip: IpAddr, context: &str, labels: &[&str]) {
+        let labels = labels.iter().map(|&label| label.to_owned()).collect();
+        let mut state = self.shared.state();
+        state.fusion.labels.change((ip, context.to_owned()), labels);
+    }
+
     /// Removes a label as another product would.
     pub fn remove_label(&self, ip: IpAddr, context: &str) {
         self.shared

@@ -47,7 +47,7 @@ impl LedgerRow {
 }
 
 /// An address as it is stored: the family, and the octets.
-fn stored_ip(stored: &[u8]) -> IpAddr {
+pub(crate) fn stored_ip(stored: &[u8]) -> IpAddr {
     match <[u8; 4]>::try_from(&stored[1..]) {
         Ok(octets) => IpAddr::V4(Ipv4Addr::from(octets)),
         Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(&stored[1..]).unwrap())),
@@ -89,14 +89,23 @@ pub(crate) fn nobody_did_what_he_must_not(world: &World) -> Result<(), Broken> {
 }
 
 /// At any time: each label in Fusion is another's, was given up with its integration, or is in the ledger; and what the
-/// ledger does not doubt is so.
+/// ledger does not doubt is so, but where somebody changed it by hand.
 pub(crate) fn the_ledger_knows_what_fusion_holds(
     world: &mut World,
-    given_up: &BTreeSet<Pair>,
+    given_up: &mut BTreeSet<Pair>,
+    by_hand: &mut BTreeSet<Pair>,
 ) -> Result<(), Broken> {
     let broken = |detail: String| Err(Broken::new("the_ledger_knows_what_fusion_holds", detail));
     let ledger: BTreeMap<Pair, LedgerRow> = world.ledger().into_iter().map(|row| (row.pair(), row)).collect();
     let held = world.fusion().labels();
+    let may_come = world.works();
+    // What is in the ledger again is given up no more, nor what is not in Fusion once nothing can get there any more.
+    given_up.retain(|pair| !ledger.contains_key(pair) && (may_come || held.contains_key(pair)));
+    // Until the service has sent the pair anew.
+    by_hand.retain(|pair| {
+        let row = ledger.get(pair);
+        row.is_some_and(|row| row.sent.is_some() || row.acknowledged().as_ref() != held.get(pair))
+    });
     let foreign = foreign();
     for (pair, labels) in &held {
         if !foreign.contains_key(pair) && !given_up.contains(pair) && !ledger.contains_key(pair) {
@@ -107,7 +116,7 @@ pub(crate) fn the_ledger_knows_what_fusion_holds(
     }
     for (pair, row) in &ledger {
         let (acknowledged, holds) = (row.acknowledged(), held.get(pair));
-        if row.sent.is_none() && acknowledged.as_ref() != holds {
+        if row.sent.is_none() && acknowledged.as_ref() != holds && !by_hand.contains(pair) {
             return broken(format!(
                 "{pair:?} is {acknowledged:?} by the ledger, and {holds:?} in Fusion"
             ));
@@ -116,10 +125,15 @@ pub(crate) fn the_ledger_knows_what_fusion_holds(
     Ok(())
 }
 
-/// The pairs that left the ledger after so many others.
-pub(crate) fn forgotten_since(world: &mut World, number: i64) -> BTreeSet<Pair> {
-    let pairs = world.forgotten_since(number).into_iter();
-    pairs.map(|(ip, context)| (stored_ip(&ip), context)).collect()
+/// At any time: what a run kept back is not removed but by its approval, or with its integration.
+pub(crate) fn nothing_that_is_kept_back_is_lost(world: &mut World) -> Result<(), Broken> {
+    match world.lost_though_kept_back() {
+        Some(pair) => Err(Broken::new(
+            "nothing_that_is_kept_back_is_lost",
+            format!("{pair:?}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// When an integration is deleted: each address that facts of another name keeps at least its number of findings.
@@ -128,7 +142,7 @@ pub(crate) fn nobody_wants_what_is_given_up(
     integration: &str,
     given_up: &BTreeSet<Pair>,
 ) -> Result<(), Broken> {
-    for ip in world.named_when_deleted(integration) {
+    for (ip,) in world.named_when_deleted(integration) {
         let pair = (stored_ip(&ip), "vuln_count".to_owned());
         if given_up.contains(&pair) {
             return Err(Broken::new("nobody_wants_what_is_given_up", format!("{pair:?}")));

@@ -19,7 +19,7 @@ pub(crate) enum Step {
     /// Time passes.
     Pass { seconds: u64 },
     /// A Wiz account has another report from now on.
-    Report { wiz: usize, rows: u16 },
+    Report { wiz: usize, rows: u32 },
     /// Somebody deletes all reports of a Wiz account.
     LoseReports { wiz: usize },
     /// Something is to go wrong, in one of the accounts.
@@ -36,6 +36,16 @@ pub(crate) enum Step {
     Create { place: usize },
     /// An integration is deleted.
     Delete { place: usize },
+    /// An integration is deleted after its labels.
+    Remove { place: usize },
+    /// A run that was held is approved: the last one, or the one before.
+    Approve { place: usize, last: bool },
+    /// What Fusion holds is compared with the ledger, and written right where that is asked.
+    Verify { place: usize, repair: bool },
+    /// A person changes a label in Fusion, or removes it.
+    ByHand { which: usize, removes: bool },
+    /// Labels that deleted integrations left behind are adopted, and one that never was.
+    Adopt,
     /// An integration is changed.
     Edit { place: usize, edit: Edit },
     /// The service stops as it should, and starts again.
@@ -55,6 +65,8 @@ pub(crate) enum How {
     Dry,
     /// A dry run that a real one joins.
     Joined,
+    /// Of the last report.
+    Last,
 }
 
 /// What is changed.
@@ -73,14 +85,14 @@ pub(crate) enum Edit {
 
 /// How often each kind of step comes, by its place in [`Chance::step`]. Each history favours some and does without others:
 /// what takes three of a kind in a row comes up far more often so.
-const WEIGHTS: [u32; 14] = [14, 20, 3, 14, 8, 7, 3, 5, 4, 3, 5, 2, 4, 16];
+const WEIGHTS: [u32; 19] = [14, 20, 3, 14, 8, 7, 3, 5, 4, 3, 5, 2, 4, 8, 4, 4, 5, 2, 16];
 
 /// What a history leaves to chance, within what it favours.
 struct Chance {
     rng: Rng,
     weights: [u32; WEIGHTS.len()],
     /// The rows that reports list at most.
-    rows: u16,
+    rows: u32,
     /// The faults that happen; all kinds when there are none.
     faults: Vec<Fault>,
 }
@@ -108,9 +120,15 @@ impl History {
             let next = chance.step();
             // There is to be something that goes on.
             if matches!(next, Step::AtPoll { .. }) && chance.rng.u8(0..4) > 0 {
-                steps.push(Step::Start {
-                    place: chance.rng.usize(0..2),
-                    how: How::Real,
+                let place = chance.rng.usize(0..2);
+                steps.push(match chance.rng.u8(0..8) {
+                    0 => chance.approve(place),
+                    1 => chance.verify(place),
+                    2 if chance.rng.bool() => Step::Remove { place },
+                    _ => Step::Start {
+                        place,
+                        how: How::Real,
+                    },
                 });
             }
             steps.push(next);
@@ -124,9 +142,9 @@ impl Chance {
         let mut rng = Rng::with_seed(seed);
         let weights = WEIGHTS.map(|weight| weight * [0, 1, 1, 1, 3][rng.usize(0..5)]);
         let rows = if rng.bool() {
-            u16::MAX
+            u32::MAX
         } else {
-            rng.u16(..) & rng.u16(..)
+            rng.u32(..) & rng.u32(..)
         };
         let faults = (0..rng.usize(0..4)).map(|_| fault(&mut rng)).collect();
         Self {
@@ -137,13 +155,13 @@ impl Chance {
         }
     }
 
-    fn rows(&mut self) -> u16 {
+    fn rows(&mut self) -> u32 {
         let few = if self.rng.bool() {
-            self.rng.u16(..)
+            self.rng.u32(..)
         } else {
-            u16::MAX
+            u32::MAX
         };
-        self.rng.u16(..) & few & self.rows
+        self.rng.u32(..) & few & self.rows
     }
 
     fn fault(&mut self) -> Fault {
@@ -158,7 +176,16 @@ impl Chance {
         let place = *self.rng.choice(&[0, 0, 0, 1, 1, 2]).unwrap();
         let how = *self
             .rng
-            .choice(&[How::Real, How::Real, How::Real, How::Full, How::Dry, How::Joined])
+            .choice(&[
+                How::Real,
+                How::Real,
+                How::Real,
+                How::Real,
+                How::Full,
+                How::Dry,
+                How::Joined,
+                How::Last,
+            ])
             .unwrap();
         let wiz = self.rng.usize(0..2);
         let mut left = self.rng.u32(0..self.weights.iter().sum::<u32>().max(1));
@@ -195,18 +222,29 @@ impl Chance {
             },
             11 => Step::LoseReports { wiz },
             12 => Step::Restart,
+            13 => self.approve(place),
+            14 => Step::Remove { place },
+            15 => self.verify(place),
+            16 => Step::ByHand {
+                which: self.rng.usize(0..1_000),
+                removes: self.rng.bool(),
+            },
+            17 => Step::Adopt,
             _ => {
                 // More of the early polls, of which there always are so many.
                 let most = 1 + self.rng.u64(0..250);
                 let polls = 1 + self.rng.u64(0..most);
-                let step = match self.rng.u8(0..12) {
-                    0 => Step::Cancel { place },
-                    1 => Step::Delete { place },
-                    2 => Step::Edit {
+                let step = match self.rng.u8(0..18) {
+                    0 | 1 => Step::Cancel { place },
+                    2 => Step::Delete { place },
+                    3 => Step::Edit {
                         place,
                         edit: edit(&mut self.rng),
                     },
-                    3 => Step::Start { place, how },
+                    4 => Step::Start { place, how },
+                    5 => self.approve(place),
+                    6 => Step::Remove { place },
+                    7 => self.verify(place),
                     _ => Step::Crash,
                 };
                 Step::AtPoll {
@@ -214,6 +252,22 @@ impl Chance {
                     step: Box::new(step),
                 }
             }
+        }
+    }
+}
+
+impl Chance {
+    fn approve(&mut self, place: usize) -> Step {
+        Step::Approve {
+            place,
+            last: self.rng.u8(0..4) > 0,
+        }
+    }
+
+    fn verify(&mut self, place: usize) -> Step {
+        Step::Verify {
+            place,
+            repair: self.rng.bool(),
         }
     }
 }
@@ -239,6 +293,7 @@ fn fault(chance: &mut Rng) -> Fault {
             "fusion.put",
             "fusion.delete",
             "fusion.delete",
+            "fusion.get",
             "fusion.token",
             "wiz.token",
             "wiz.graphql",

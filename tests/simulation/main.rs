@@ -31,6 +31,7 @@ mod reports;
 mod rows;
 mod shrink;
 mod watch;
+mod witness;
 mod world;
 
 use std::collections::BTreeSet;

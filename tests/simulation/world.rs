@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -33,8 +33,8 @@ use wiz_context::simulator::{Simulator, SimulatorSettings};
 use wiz_context::startup;
 use wiz_context::store::{Keyring, Store};
 
-use crate::checks::LedgerRow;
 use crate::watch::Watch;
+use crate::witness::EMPTY_DATABASE;
 
 /// Turns without anything new until it counts as quiet. An answer over the loopback takes two; the last ones wait for
 /// threads that read files and parse.
@@ -50,9 +50,16 @@ const NAP: Duration = Duration::from_mins(10);
 /// How long a runtime waits for its database before it is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long a thread may take that others wait for. Nothing here takes a hundredth of it; but the machine may be at
+/// something else.
+const THREADS_PATIENCE: Duration = Duration::from_mins(2);
+
 /// After each poll of a task it is looked whether something is to happen there.
 const EACH_POLL: u32 = 1;
-const ANY_POLLS: u32 = 61;
+pub(crate) const ANY_POLLS: u32 = 61;
+
+/// No call waits for longer.
+const LONGEST_CALL: Duration = Duration::from_mins(2);
 
 /// Requests per second that nobody has to wait for: the limit has tests of its own, and takes a leap for each request.
 const MANY_REQUESTS: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
@@ -72,7 +79,7 @@ struct Parking {
 }
 
 impl Turns {
-    fn new(polls_until_look: u32) -> Self {
+    pub(crate) fn new(polls_until_look: u32) -> Self {
         let parking = Arc::new(Parking::default());
         let told = Arc::clone(&parking);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,8 +96,9 @@ impl Turns {
         Self { runtime, parking }
     }
 
-    /// Lets all tasks go as far as they can by themselves, or until the watch interrupts.
-    fn take(&self, watch: &Watch) {
+    /// Lets all tasks go as far as they can by themselves, or until the watch interrupts. Whether they came so far: their
+    /// database may still be at work.
+    fn take(&self, watch: &Watch) -> bool {
         let before = self.parking.parked.load(Ordering::SeqCst);
         let done = std::future::poll_fn(|context| {
             self.parking.waker.register(context.waker());
@@ -102,13 +110,15 @@ impl Turns {
                 Poll::Pending
             }
         });
-        self.runtime
-            .block_on(async { drop(tokio::time::timeout(LOOK, done).await) });
+        let done = self
+            .runtime
+            .block_on(async { tokio::time::timeout(LOOK, done).await.is_ok() });
         // It would keep the runtime, which keeps it.
         drop(self.parking.waker.take());
+        done
     }
 
-    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
 }
@@ -120,6 +130,31 @@ struct Live {
     shutdown: Shutdown,
 }
 
+impl Live {
+    fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> impl Future<Output = (StatusCode, Value)> + use<> {
+        let client = SocketAddr::from(([127, 0, 0, 1], 1));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(client))
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())));
+        let router = self.service.router().clone();
+        async move {
+            let answer = router.oneshot(request.unwrap()).await.unwrap();
+            let status = answer.status();
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        }
+    }
+}
+
 /// The world of a history.
 pub(crate) struct World {
     pub(crate) clock: Clock,
@@ -129,9 +164,10 @@ pub(crate) struct World {
     pub(crate) crash_points: Vec<String>,
     pub(crate) leaps: u64,
     live: Option<Live>,
-    neighbours: Turns,
+    pub(crate) neighbours: Turns,
     _neighbours_tasks: Shutdown,
-    ledger: SqliteConnection,
+    /// A look at the service's database.
+    pub(crate) database: SqliteConnection,
     config: Config,
     clients: Outgoing,
     folder: TempDir,
@@ -197,7 +233,7 @@ impl World {
         std::fs::write(folder.path().join("test.db"), &*EMPTY_DATABASE).unwrap();
         let clients = clients();
         let live = Some(start(&config, &clock, &clients));
-        let ledger = neighbours.block_on(SqliteConnection::connect(&database)).unwrap();
+        let connection = neighbours.block_on(SqliteConnection::connect(&database)).unwrap();
         Self {
             clock,
             watch,
@@ -207,7 +243,7 @@ impl World {
             live,
             neighbours,
             _neighbours_tasks: tasks,
-            ledger,
+            database: connection,
             config,
             clients,
             folder,
@@ -222,42 +258,73 @@ impl World {
     /// A call of the API; all that happens meanwhile happens at the same time.
     pub(crate) fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let live = self.live.as_ref().unwrap();
-        let client = SocketAddr::from(([127, 0, 0, 1], 1));
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .extension(ConnectInfo(client))
-            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())));
-        live.turns.block_on(async {
-            let answer = live
-                .service
-                .router()
-                .clone()
-                .oneshot(request.unwrap())
-                .await
-                .unwrap();
-            let status = answer.status();
-            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-            (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
-        })
+        live.turns.block_on(live.call(method, path, body))
+    }
+
+    /// A call of the API that may wait for others: time passes meanwhile.
+    pub(crate) fn call_that_waits(
+        &mut self,
+        method: Method,
+        path: &str,
+    ) -> Result<(StatusCode, Value), Interrupted> {
+        let live = self.live.as_ref().unwrap();
+        let answer = live.turns.runtime.spawn(live.call(method, path, None));
+        let last = self.clock.now() + LONGEST_CALL;
+        loop {
+            self.quiet()?;
+            if answer.is_finished() {
+                break;
+            }
+            assert!(!self.leap(last)?, "the call ends");
+        }
+        let live = self.live.as_ref().unwrap();
+        Ok(live.turns.block_on(answer).unwrap())
+    }
+
+    /// Waits for something that needs no time to pass, only threads to do their work.
+    pub(crate) fn comes_true(&self, is_so: impl Fn(&Self) -> bool) -> Result<bool, Interrupted> {
+        let began = Instant::now();
+        loop {
+            self.quiet()?;
+            if is_so(self) {
+                return Ok(true);
+            }
+            if began.elapsed() > THREADS_PATIENCE {
+                return Ok(false);
+            }
+            pause();
+        }
     }
 
     /// Waits until nothing can happen any more at this time.
     pub(crate) fn quiet(&self) -> Result<(), Interrupted> {
         let signs = || (self.clock.times_asked(), self.watch.polls());
         let (mut quiet_turns, mut seen) = (0, signs());
+        let mut at_work_since = None;
         while quiet_turns < QUIET_TURNS {
+            let mut at_work = false;
             if let Some(live) = &self.live {
-                live.turns.take(&self.watch);
+                at_work = !live.turns.take(&self.watch);
                 if self.watch.interrupts() {
                     return Err(Interrupted);
                 }
             }
+            if at_work {
+                let since = *at_work_since.get_or_insert_with(Instant::now);
+                assert!(
+                    since.elapsed() < THREADS_PATIENCE,
+                    "the database never comes to rest"
+                );
+            } else {
+                at_work_since = None;
+            }
             self.neighbours.take(&self.watch);
             let now = signs();
-            quiet_turns = if now == seen { quiet_turns + 1 } else { 0 };
+            quiet_turns = if now == seen && !at_work {
+                quiet_turns + 1
+            } else {
+                0
+            };
             seen = now;
             if quiet_turns > 1 {
                 pause();
@@ -317,12 +384,18 @@ impl World {
     pub(crate) fn restart(&mut self) {
         self.live.as_ref().unwrap().shutdown.begin();
         self.pass(Duration::from_secs(6)).unwrap();
-        let Live { turns, service, .. } = self.live.take().unwrap();
+        let Live {
+            turns,
+            service,
+            shutdown,
+        } = self.live.take().unwrap();
         drop(turns.parking.store.lock().unwrap().take());
         assert!(
-            turns.block_on(service.stop(Duration::from_secs(5))),
-            "stopped in time"
+            turns.block_on(shutdown.finish(THREADS_PATIENCE)),
+            "all tasks end by themselves"
         );
+        // How long the database takes to close is up to the machine; the next service waits for it.
+        turns.block_on(service.stop(THREADS_PATIENCE));
         turns.runtime.shutdown_background();
         self.start();
     }
@@ -341,99 +414,20 @@ impl World {
                 .filter(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == database))
                 .count()
         };
+        let began = Instant::now();
         // One is the watcher's own.
-        for _ in 0..10_000 {
-            if opened() <= 1 {
-                return;
-            }
+        while opened() > 1 {
+            assert!(
+                began.elapsed() < THREADS_PATIENCE,
+                "the database of a service that ended is still open"
+            );
             pause();
         }
-        panic!("the database of a service that ended is still open");
-    }
-
-    /// The ledger, in whatever state it is: of each pair what was acknowledged, and what was sent since.
-    pub(crate) fn ledger(&mut self) -> Vec<LedgerRow> {
-        let rows = sqlx::query_as("SELECT ip, context, acknowledged, sent FROM ledger ORDER BY ip, context");
-        let rows = self
-            .neighbours
-            .block_on(rows.fetch_all(&mut self.ledger))
-            .unwrap();
-        let row = |(ip, context, acknowledged, sent): (Vec<u8>, String, _, _)| LedgerRow {
-            ip,
-            context,
-            acknowledged,
-            sent,
-        };
-        rows.into_iter().map(row).collect()
-    }
-
-    /// How many rows were deleted from the ledger so far.
-    pub(crate) fn times_forgotten(&mut self) -> i64 {
-        let times = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM forgotten");
-        self.neighbours
-            .block_on(times.fetch_one(&mut self.ledger))
-            .unwrap()
-    }
-
-    /// The pairs whose rows were deleted from the ledger after so many others.
-    pub(crate) fn forgotten_since(&mut self, number: i64) -> Vec<(Vec<u8>, String)> {
-        let pairs = sqlx::query_as("SELECT ip, context FROM forgotten WHERE number > $1").bind(number);
-        self.neighbours
-            .block_on(pairs.fetch_all(&mut self.ledger))
-            .unwrap()
-    }
-
-    /// The addresses that facts of others named at the moment at which an integration was deleted.
-    pub(crate) fn named_when_deleted(&mut self, integration: &str) -> Vec<Vec<u8>> {
-        let addresses = sqlx::query_scalar("SELECT ip FROM named_when_deleted WHERE integration_id = $1");
-        self.neighbours
-            .block_on(addresses.bind(integration).fetch_all(&mut self.ledger))
-            .unwrap()
-    }
-
-    /// The addresses that facts in force name, with the number of the set of facts.
-    pub(crate) fn facts_in_force(&mut self) -> Vec<(i64, Vec<u8>)> {
-        let rows = sqlx::query_as(
-            "SELECT DISTINCT s.id, a.ip FROM fact_sets s JOIN fact_addresses a ON a.fact_set = s.id \
-             WHERE s.state = 'in_force' ORDER BY s.id, a.ip",
-        );
-        self.neighbours
-            .block_on(rows.fetch_all(&mut self.ledger))
-            .unwrap()
     }
 }
 
-/// What no look from outside shows, for a worker may write just before and just after: which rows left the ledger, and which
-/// addresses others still named in the very transaction that deleted an integration.
-const WITNESSES: &str = "
-    CREATE TABLE forgotten (number INTEGER PRIMARY KEY AUTOINCREMENT, ip BLOB NOT NULL, context TEXT NOT NULL) STRICT;
-    CREATE TABLE named_when_deleted (integration_id TEXT NOT NULL, ip BLOB NOT NULL) STRICT;
-    CREATE TRIGGER witness_of_the_ledger AFTER DELETE ON ledger BEGIN
-        INSERT INTO forgotten (ip, context) VALUES (OLD.ip, OLD.context);
-    END;
-    CREATE TRIGGER witness_of_integrations AFTER DELETE ON integrations BEGIN
-        INSERT INTO named_when_deleted
-            SELECT DISTINCT OLD.id, a.ip FROM fact_sets s JOIN fact_addresses a ON a.fact_set = s.id
-            WHERE s.state = 'in_force' AND s.integration_id <> OLD.id;
-    END;";
-
-/// A database without anything in it: making its tables takes longer than a run.
-static EMPTY_DATABASE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let folder = folder();
-    let path = folder.path().join("test.db");
-    let url = format!("sqlite://{}", path.display());
-    let keyring = Keyring::read(&Keyring::generate()).unwrap();
-    Turns::new(ANY_POLLS).block_on(async {
-        Store::open(&url, keyring).await.unwrap().close().await;
-        let mut witness = SqliteConnection::connect(&url).await.unwrap();
-        sqlx::raw_sql(WITNESSES).execute(&mut witness).await.unwrap();
-        witness.close().await.unwrap();
-    });
-    std::fs::read(path).unwrap()
-});
-
 /// A folder in memory where the system has one: nothing here is to outlive the machine.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     match Path::new("/dev/shm") {
         memory if memory.is_dir() => tempfile::tempdir_in(memory).unwrap(),
         _ => tempfile::tempdir().unwrap(),

@@ -45,6 +45,11 @@ impl LabelStore {
         self.foreign.insert(pair);
     }
 
+    /// Writes the value of a pair by hand; whose pair it is stays as it was.
+    pub(in crate::simulator) fn change(&mut self, pair: LabelPair, labels: Vec<String>) {
+        self.labels.insert(pair, labels);
+    }
+
     /// Removes a pair in the name of another product.
     pub(in crate::simulator) fn take_away(&mut self, pair: &LabelPair) {
         self.remove(pair);
