@@ -120,7 +120,7 @@ proptest! {
         let allowed: AllowedHosts = format!("{host}:{port}").parse().unwrap();
         prop_assert!(allowed.permits(&host.to_uppercase(), port));
         prop_assert!(!allowed.permits(&host, port.wrapping_add(1)));
-        let suffixed = format!("{}.evil", host);
+        let suffixed = format!("{host}.evil");
         prop_assert!(!allowed.permits(&suffixed, port));
     }
 }

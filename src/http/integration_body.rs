@@ -219,9 +219,9 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
             };
             let put_right = put_right(body, &settings.wiz);
             Ok(ReadBody {
-                put_right,
                 settings,
                 client_secret,
+                put_right,
             })
         }
         _ => Err(reader.problem()),

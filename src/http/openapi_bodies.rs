@@ -42,7 +42,7 @@ pub(super) fn describe(components: &mut Components) {
     });
     // The repetition of a call is answered as the call was, but for the key itself, which is kept nowhere.
     change(components, "NewKeyView", |view| {
-        view.required.retain(|member| member != "key")
+        view.required.retain(|member| member != "key");
     });
     for (name, members) in READ_ONLY {
         change(components, name, |body| {
