@@ -140,10 +140,10 @@ impl Query {
         }
     }
 
-    /// Takes a switch: absent is off, `true` or an empty value is on.
+    /// Takes a switch: absent is off. An empty value is an error: it stands where a script's variable was not set.
     pub(super) fn switch(&mut self, name: &str) -> bool {
         let read = |value: &str| match value {
-            "" | "true" => Ok(true),
+            "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("must be `true` or `false`".to_owned()),
         };
