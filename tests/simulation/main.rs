@@ -34,7 +34,7 @@ mod watch;
 mod witness;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -100,7 +100,8 @@ fn whatever_happened_one_more_run_makes_fusion_equal_to_the_reports() {
 struct Total {
     histories: u64,
     steps: u64,
-    runs: u64,
+    /// Runs by what they came to.
+    runs: BTreeMap<String, u64>,
     crashes: u64,
     /// Where crashes fell: the phase, the call under way or last answered, and the polls since.
     crash_points: BTreeSet<String>,
@@ -111,7 +112,9 @@ impl Total {
     fn add(&mut self, played: Played) {
         self.histories += 1;
         self.steps += played.steps;
-        self.runs += played.runs;
+        for (outcome, times) in played.runs {
+            *self.runs.entry(outcome).or_default() += times;
+        }
         self.crashes += played.crash_points.len() as u64;
         self.crash_points.extend(played.crash_points);
         self.leaps += played.leaps;
@@ -128,11 +131,13 @@ impl std::fmt::Display for Total {
             crash_points,
             leaps,
         } = self;
+        let (ended, points) = (runs.values().sum::<u64>(), crash_points.len());
         write!(
             f,
-            "{histories} histories of {steps} steps, with {runs} runs that ended, {crashes} crashes at {} distinct \
-             points, and {leaps} leaps of the clock",
-            crash_points.len()
-        )
+            "{histories} histories of {steps} steps, with {ended} runs, {crashes} crashes at {points} distinct points, and \
+             {leaps} leaps of the clock"
+        )?;
+        runs.iter()
+            .try_for_each(|(outcome, times)| write!(f, "\n    {outcome}: {times}"))
     }
 }

@@ -1,6 +1,6 @@
 //! Plays a history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -42,7 +42,8 @@ pub(crate) struct Played {
     /// The property that it broke, and after how many steps.
     pub(crate) failure: Option<(Broken, usize)>,
     pub(crate) steps: u64,
-    pub(crate) runs: u64,
+    /// Runs by what they came to.
+    pub(crate) runs: BTreeMap<String, u64>,
     pub(crate) leaps: u64,
     pub(crate) crash_points: Vec<String>,
 }
@@ -92,7 +93,7 @@ pub(crate) fn play(history: &History, shows: bool) -> Played {
             .say(|| format!("{} the end", play.world.clock.now()));
         played.failure = play.end().err().map(|broken| (broken, history.steps.len()));
     }
-    played.runs = play.world.watch.runs_ended();
+    played.runs = play.outcomes();
     played.leaps = play.world.leaps;
     played.crash_points = std::mem::take(&mut play.world.crash_points);
     played
@@ -227,6 +228,19 @@ impl Play {
         } else {
             Err(Broken::new("the_last_run_succeeds", format!("{run:#}")))
         }
+    }
+
+    fn outcomes(&mut self) -> BTreeMap<String, u64> {
+        let mut outcomes = BTreeMap::new();
+        for (trigger, state, dry, times) in self.world.outcomes() {
+            let what = match trigger.as_str() {
+                "manual" | "create" | "schedule" => "report",
+                other => other,
+            };
+            let dry = if dry { "dry " } else { "" };
+            *outcomes.entry(format!("{dry}{what} {state}")).or_default() += times.unsigned_abs();
+        }
+        outcomes
     }
 
     fn clear_faults(&self) {

@@ -77,6 +77,9 @@ const FLEETS: [Row; 2] = [
     ),
 ];
 
+/// The bits of the fleets.
+pub(crate) const FLEET_BITS: u32 = 0b11 << ROWS.len();
+
 fn selected(rows: u32) -> impl Iterator<Item = &'static Row> {
     ROWS.iter()
         .chain(&FLEETS)

@@ -109,6 +109,14 @@ impl World {
         !under_way.is_empty()
     }
 
+    /// What runs came to: trigger, state, whether dry, and how many.
+    pub(crate) fn outcomes(&mut self) -> Vec<(String, String, bool, i64)> {
+        self.look(
+            "SELECT trigger, state, dry_run, count(*) FROM runs GROUP BY trigger, state, dry_run",
+            "",
+        )
+    }
+
     /// How many rows left the ledger so far.
     pub(crate) fn times_forgotten(&mut self) -> i64 {
         let times: Vec<(i64,)> = self.look("SELECT coalesce(max(number), 0) FROM forgotten", "");
