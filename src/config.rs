@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{AllowedHosts, ApiKey, AssetType, InstallationName, Policy, Retention};
+use crate::domain::{AllowedHosts, ApiKey, AssetType, InstallationName, Origin, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::{Keyring, Store};
 
@@ -65,6 +65,10 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Whether `/docs` is served. Default: it is.
     pub docs: bool,
+    /// How many requests per second the API takes of one caller; none is no limit. Default: 50.
+    pub api_requests_per_second: Option<NonZeroU32>,
+    /// Origins whose web pages may call the API. Default: none.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for Config {
@@ -91,6 +95,9 @@ impl Default for Config {
             retention: Retention::default(),
             ca_file: None,
             docs: true,
+            // Far above what a portal and scripts need, and far below what keeps the one writer of the database busy.
+            api_requests_per_second: Some(number(50)),
+            cors_origins: Vec::new(),
         }
     }
 }

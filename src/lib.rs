@@ -18,7 +18,8 @@
 //! - [`simulator`]: the two neighbours as servers, and made-up reports.
 //! - [`startup`]: the service as a whole, from its [`config`] to its end; [`commands`]: the commands of the program.
 //! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`telemetry`]: the log. [`shutdown`]: the
-//!   one place that starts and ends tasks. `incoming`: the one accept loop. `key_file`: the keys beside the database.
+//!   one place that starts and ends tasks. `incoming`: the one accept loop. `key_file`: the keys beside the database. `core_dumps`: that
+//!   there are none.
 //!
 //! One run, step by step; each step can be the last of a process, and the next process goes on from it:
 //!
@@ -42,6 +43,7 @@
 pub mod clock;
 pub mod commands;
 pub mod config;
+mod core_dumps;
 pub mod domain;
 pub mod fusion;
 pub mod http;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use wiz_context::clock::Clock;
-use wiz_context::commands::{self, DemoArgs, HealthArgs, LabelsArgs, ServeArgs, SimulateArgs};
+use wiz_context::commands::{
+    self, AuditArgs, DemoArgs, HealthArgs, LabelsArgs, RotateKeysArgs, ServeArgs, SimulateArgs,
+};
 use wiz_context::config::WrongSetting;
 use wiz_context::shutdown::{PATIENCE, Shutdown};
 
@@ -26,6 +28,8 @@ enum Command {
     Health(HealthArgs),
     /// Print the OpenAPI document of the HTTP API
     Openapi,
+    RotateKeys(RotateKeysArgs),
+    Audit(AuditArgs),
 }
 
 /// As for a flag that does not exist.
@@ -59,6 +63,8 @@ fn main() -> ExitCode {
         }
         Command::Health(args) => commands::health(&args),
         Command::Openapi => commands::openapi(),
+        Command::RotateKeys(args) => commands::rotate_keys(&args, &Clock::system()),
+        Command::Audit(args) => commands::audit(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,9 +11,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::RunRecord;
+use crate::domain::{Figures, Phase, RunRecord, Timestamp};
 
 /// The methods that the API knows.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -29,6 +31,14 @@ struct Inner {
     report_bytes: Counter,
     requests: Family<RequestLabels, Histogram>,
     integrations: Gauge,
+    audit_head: Family<HeadLabels, Gauge>,
+    phases: Family<PhaseLabels, Histogram>,
+    pushed: Family<PushLabels, Counter>,
+    upstream: Family<UpstreamLabels, Counter>,
+    upstream_waits: Family<CallLabels, Counter<f64, AtomicU64>>,
+    unfinished: Family<StateLabels, Gauge>,
+    label_ages: Family<IntegrationLabels, Gauge>,
+    database_bytes: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +58,43 @@ struct RequestLabels {
     method: String,
     route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    hash: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    call: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    call: &'static str,
+    status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IntegrationLabels {
+    integration: String,
 }
 
 impl Metrics {
@@ -88,6 +135,40 @@ impl Metrics {
             "Integrations that are stored",
             integrations.clone(),
         );
+        let audit_head = Family::default();
+        registry.register(
+            "audit_head",
+            "The hash of the last audit record; an older hash must always be one of the log's",
+            audit_head.clone(),
+        );
+        let version = env!("CARGO_PKG_VERSION");
+        registry.register(
+            "build",
+            "The version of the service",
+            Info::new(vec![("version", version)]),
+        );
+        let phases = Family::new_with_constructor(new_phase_histogram as fn() -> Histogram);
+        let help = "Time that runs spent in a phase, an attempt at a time";
+        registry.register_with_unit("run_phase_duration", help, Unit::Seconds, phases.clone());
+        let pushed = Family::default();
+        let help = "Pairs (ip, context) that Fusion answered for, by call and by what it said";
+        registry.register("pairs_pushed", help, pushed.clone());
+        let upstream = Family::default();
+        let help = "Requests to Wiz, to the storage of its reports and to Fusion, by call and status; `none` without an answer";
+        registry.register("upstream_requests", help, upstream.clone());
+        let upstream_waits = Family::default();
+        let help = "Time that requests waited for their turn under the limit of requests a second";
+        registry.register_with_unit("upstream_wait", help, Unit::Seconds, upstream_waits.clone());
+        let unfinished = Family::default();
+        let help = "Runs that wait for a worker, and those that are worked on";
+        registry.register("runs_unfinished", help, unfinished.clone());
+        let label_ages = Family::default();
+        let help =
+            "Time since Wiz made the report that the labels follow from; absent before the first success";
+        registry.register_with_unit("label_age", help, Unit::Seconds, label_ages.clone());
+        let database_bytes = Gauge::default();
+        let help = "The size of the database, its log apart";
+        registry.register_with_unit("database_size", help, Unit::Bytes, database_bytes.clone());
         Self(Arc::new(Inner {
             registry,
             runs,
@@ -96,6 +177,14 @@ impl Metrics {
             report_bytes,
             requests,
             integrations,
+            audit_head,
+            phases,
+            pushed,
+            upstream,
+            upstream_waits,
+            unfinished,
+            label_ages,
+            database_bytes,
         }))
     }
 
@@ -138,8 +227,69 @@ impl Metrics {
         self.0.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn integrations_stored(&self, number: u64) {
-        self.0.integrations.set(i64::try_from(number).unwrap_or(i64::MAX));
+    pub(crate) fn phase_left(&self, phase: Phase, took: Duration) {
+        let labels = PhaseLabels {
+            phase: phase.as_str(),
+        };
+        self.0.phases.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn pairs_pushed(&self, call: &'static str, acknowledged: u64, rejected: u64) {
+        for (outcome, number) in [("acknowledged", acknowledged), ("rejected", rejected)] {
+            self.0
+                .pushed
+                .get_or_create(&PushLabels { call, outcome })
+                .inc_by(number);
+        }
+    }
+
+    pub(crate) fn upstream_answered(&self, call: &'static str, status: Option<u16>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.0
+            .upstream
+            .get_or_create(&UpstreamLabels { call, status })
+            .inc();
+    }
+
+    pub(crate) fn turn_waited_for(&self, call: &'static str, waited: Duration) {
+        self.0
+            .upstream_waits
+            .get_or_create(&CallLabels { call })
+            .inc_by(waited.as_secs_f64());
+    }
+
+    /// Takes over what the database holds.
+    pub(crate) fn stored(&self, figures: &Figures, now: Timestamp) {
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let Inner {
+            unfinished,
+            label_ages,
+            ..
+        } = &*self.0;
+        self.0.integrations.set(whole(figures.reports.len() as u64));
+        self.0.database_bytes.set(whole(figures.database_bytes));
+        for (state, number) in [("queued", figures.queued), ("running", figures.running)] {
+            unfinished
+                .get_or_create(&StateLabels { state })
+                .set(whole(number));
+        }
+        // Those of integrations that are gone are not to stay.
+        label_ages.clear();
+        for (integration, made) in &figures.reports {
+            if let Some(made) = made {
+                let labels = IntegrationLabels {
+                    integration: integration.clone(),
+                };
+                label_ages
+                    .get_or_create(&labels)
+                    .set(whole(now.since(*made).as_secs()));
+            }
+        }
+    }
+
+    pub(crate) fn audit_head_is(&self, hash: String) {
+        self.0.audit_head.clear();
+        self.0.audit_head.get_or_create(&HeadLabels { hash }).set(1);
     }
 
     /// All figures in the OpenMetrics text format.
@@ -160,6 +310,13 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
     }
+}
+
+/// From a second to three days: reports take hours, runs two days at most.
+fn new_phase_histogram() -> Histogram {
+    Histogram::new([
+        1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0, 86_400.0, 259_200.0,
+    ])
 }
 
 /// From a millisecond to a minute, which `Prefer: wait` may take.

@@ -17,18 +17,19 @@ use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Config, WrongSetting};
 use crate::domain::{AllowedHosts, InstallationName};
 use crate::fusion::FusionClient;
-use crate::http::{self, AdminKey, ApiSettings, AppState};
+use crate::http::{self, AdminKey, ApiSettings, AppState, Notes, UnderWay};
 use crate::key_file::KeyFile;
 use crate::metrics::Metrics;
 use crate::outgoing::{Outgoing, OutgoingError, OutgoingSettings};
 use crate::shutdown::Shutdown;
-use crate::store::{DatabaseLock, Keyring, Store};
+use crate::store::{DatabaseLock, Keyring, LockedOut, Store};
 use crate::wiz::WizAccounts;
 use crate::worker::{Checker, Desk, FusionTarget, RunSettings, Workers};
 
@@ -95,15 +96,17 @@ pub async fn start_with(
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
     let store = open(&config).await?;
-    let admin_key = admin_key(&config)?;
+    let admin_key = admin_key(&config, &store).await?;
     let wanted = config.installation.as_ref().map(InstallationName::as_str);
     let installation = store.installation(wanted, clock.now()).await?;
 
     let allowed = reachable(&config);
+    let (desk, metrics) = (Desk::new(), Metrics::new());
     let outgoing = match clients {
         Some(clients) => clients.with(allowed, clock.clone()),
         None => outgoing(&config, allowed, clock.clone())?,
-    };
+    }
+    .counting(metrics.clone());
     let fusion = match config.fusion {
         None => None,
         Some(account) => {
@@ -113,7 +116,6 @@ pub async fn start_with(
             Some(FusionTarget { account, client })
         }
     };
-    let (desk, metrics) = (Desk::new(), Metrics::new());
     let told = Told {
         database: std::path::absolute(database)?.display().to_string(),
         installation: installation.clone(),
@@ -144,15 +146,23 @@ pub async fn start_with(
         clock: clock.clone(),
         metrics,
         ending: shutdown.token(),
+        tasks: shutdown.clone(),
+        notes: Notes::new(),
+        under_way: UnderWay::new(),
+        audit_checks: Arc::new(Semaphore::new(1)),
         settings: Arc::new(ApiSettings {
             admin_key,
             allowed_hosts: config.allowed_hosts,
             account: workers.fusion.as_ref().map(|target| target.account),
             docs: config.docs,
+            requests_per_second: config.api_requests_per_second,
+            cors_origins: config.cors_origins,
         }),
     };
     told.tell(address);
     workers.start(shutdown);
+    let (notes, ending) = (app.notes.clone(), shutdown.token());
+    shutdown.spawn_vital("notes", notes.write_down(store.clone(), clock.clone(), ending));
     let router = http::router(app);
     shutdown.spawn_vital(
         "http",
@@ -188,6 +198,22 @@ impl Told {
             );
         }
     }
+}
+
+/// Locks and opens the database of a configuration for a command that changes it; there must be one.
+///
+/// # Errors
+/// When there is none, a service runs on it, or the keys do not open what is stored.
+pub(crate) async fn open_existing(config: &Config) -> anyhow::Result<(DatabaseLock, Store)> {
+    let database = config.database.path();
+    if !database.is_file() {
+        bail!(
+            "there is no database {}; set WIZ_CONTEXT_DATABASE_URL (--database-url) to the one of the service",
+            database.display()
+        );
+    }
+    let lock = lock(database)?;
+    Ok((lock, open(config).await?))
 }
 
 fn lock(database: &Path) -> anyhow::Result<DatabaseLock> {
@@ -226,42 +252,61 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
     };
     let opened = Store::open(config.database.as_str(), keyring).await;
     let store = opened.with_context(|| format!("the database {} cannot be opened", database.display()))?;
-    let locked_out = store.integrations_locked_out().await?;
+    let state = store.sealing_state().await?;
+    let names: Vec<_> = state
+        .locked_out
+        .iter()
+        .map(|locked| locked.name.as_str())
+        .collect();
+    let names = names.join(", ");
     match made {
-        _ if locked_out.is_empty() => {}
+        _ if state.locked_out.is_empty() => {}
         Some(_) => bail!(
-            "the key file {file} is gone, and nothing else opens the stored secrets of: {}. Put the file back from a \
-             backup; if it is lost for good, move the database away and create the integrations anew",
-            locked_out.join(", ")
+            "the key file {file} is gone, and nothing else opens the stored secrets of: {names}. Put the file back from a \
+             backup; if it is lost for good, move the database away and create the integrations anew"
         ),
-        None => bail!(
-            "{source} does not open the stored secrets of: {}. Give the key that sealed them again; older keys follow the \
-             present one after a comma",
-            locked_out.join(", ")
+        None if !state.keys_fit => bail!(
+            "{source} does not open the stored secrets of: {names}. Give the key that sealed them again; older keys follow \
+             the present one after a comma"
         ),
+        None => {
+            for LockedOut { id, name, error } in &state.locked_out {
+                tracing::error!(
+                    integration = id,
+                    name,
+                    %error,
+                    "the stored secret of this integration does not open: its runs fail until its client secret is set anew"
+                );
+            }
+        }
     }
     if let Some(text) = made {
         file.create(&text)?;
         tracing::info!(%file, "made a new encryption key; back it up apart from the database, which is useless without it");
     }
+    store.adopt_keys().await?;
     Ok(store)
 }
 
-/// The admin key of the settings, else of the key file, else a new one.
-fn admin_key(config: &Config) -> anyhow::Result<AdminKey> {
+/// The admin key of the settings, else of the key file, else a new one; none where a stored key does its work for good.
+async fn admin_key(config: &Config, store: &Store) -> anyhow::Result<Option<AdminKey>> {
     if let Some(key) = &config.admin_key {
-        return Ok(AdminKey::new(key.expose()));
+        return Ok(Some(AdminKey::new(key.expose())));
     }
     let file = KeyFile::beside(config.database.path(), "admin-key");
     if let Some(key) = file.read()? {
-        return Ok(AdminKey::new(&key));
+        return Ok(Some(AdminKey::new(&key)));
+    }
+    if store.has_lasting_admin_key().await? {
+        tracing::info!(%file, "there is no admin key in the settings or in this file; stored keys of the role `admin` are valid");
+        return Ok(None);
     }
     let mut bytes = Zeroizing::new([0; 32]);
     rand::fill(&mut *bytes).context("the system gives no random bytes")?;
     let key = Zeroizing::new(format!("wck_{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)));
     file.create(&key)?;
     tracing::info!(%file, "made the first API key");
-    Ok(AdminKey::new(&key))
+    Ok(Some(AdminKey::new(&key)))
 }
 
 /// The hosts that may be reached beside public ones.

@@ -111,7 +111,20 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     Registry::default()
         .with(layer(settings, io::stderr, in_colour))
         .try_init()
-        .context("the log cannot be set up")
+        .context("the log cannot be set up")?;
+    std::panic::set_hook(Box::new(|panic| {
+        log_panic(panic.payload(), panic.location().map(ToString::to_string));
+    }));
+    Ok(())
+}
+
+/// Tells of a panic where it came from. Its message is told only where it stands in the code as it is: one that was put
+/// together may carry any value, a secret too.
+fn log_panic(payload: &(dyn std::any::Any + Send), place: Option<String>) {
+    let said = payload.downcast_ref::<&'static str>();
+    let said = *said.unwrap_or(&"its message is not shown, since it may carry values");
+    let place = place.unwrap_or_default();
+    tracing::error!(place, said, "a panic");
 }
 
 fn layer<S, W>(settings: &LogSettings, writer: W, in_colour: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -231,5 +244,27 @@ mod tests {
         assert_eq!(line["address"], "here");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["spans"][0]["id"], 7);
+    }
+
+    #[test]
+    fn a_panic_is_told_with_its_place_and_without_values() {
+        let told = |payload: Box<dyn std::any::Any + Send>| {
+            written("info", LogFormat::Text, || {
+                log_panic(&*payload, Some("src/here.rs:7:1".to_owned()));
+            })
+        };
+        let secret = crate::domain::ClientSecret::new("planted");
+        let plain = std::panic::catch_unwind(|| panic!("as it stands in the code")).unwrap_err();
+        let put_together = std::panic::catch_unwind(|| panic!("refused: {}", secret.expose())).unwrap_err();
+        let text = told(plain);
+        assert!(
+            text.contains("src/here.rs:7:1") && text.contains("as it stands in the code"),
+            "{text}"
+        );
+        let text = told(put_together);
+        assert!(
+            text.contains("src/here.rs:7:1") && !text.contains("planted"),
+            "{text}"
+        );
     }
 }

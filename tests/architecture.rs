@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("pipeline", &["domain"]),
-    ("outgoing", &["clock", "domain", "shutdown"]),
+    ("outgoing", &["clock", "domain", "metrics", "shutdown"]),
     ("wiz", &["clock", "domain", "outgoing"]),
     ("fusion", &["clock", "domain", "outgoing"]),
     ("store", &["domain"]),

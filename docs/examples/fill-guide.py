@@ -18,7 +18,7 @@ GUIDE = Path(__file__).parent.parent / "api-guide.md"
 MORE = "…"
 
 # What the examples show that are about the object itself.
-WHOLE_RUN, WHOLE_STATUS, EVENTS = "read_run", "read_status", "follow_run"
+WHOLE_RUN, WHOLE_STATUS, EVENTS, LINES = "read_run", "read_status", "follow_run", "export_audit"
 RUN = ["id", "integration", "state", "phase", "trigger", "dry_run"]
 STATUS = ["state", "pairs", "label_age_s", "fusion"]
 COUNTS = ["added", "changed", "removed", "unchanged", "held"]
@@ -109,6 +109,13 @@ def events(output):
     return "\n\n".join("\n".join(map(line, event.split("\n"))) for event in told)
 
 
+def lines(output):
+    """Records a line each: the first ones, with what of them is of the chain."""
+    names = ["action", "user", "previous_hash", "hash"]
+    told = [only(json.loads(line), names) for line in output.strip().split("\n")]
+    return "\n".join(written(record, 10_000) for record in told[:3])
+
+
 def block(example, kept):
     """The call of an example and what it printed."""
     call, output = kept.split("\n----\n", 1)
@@ -117,6 +124,8 @@ def block(example, kept):
         head, body = output.strip(), ""
     if example == EVENTS:
         body = events(body)
+    elif example == LINES:
+        body = lines(body)
     elif body.startswith("{"):
         body = written(shortened(json.loads(body), example))
     answer = "\n\n".join(part.strip() for part in (head, body) if part.strip())

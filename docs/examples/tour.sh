@@ -10,6 +10,7 @@
 set -euo pipefail
 
 program=$(realpath "${1:?usage: tour.sh PROGRAM [FOLDER]}")
+examples=$(dirname "$(realpath "$0")")
 record=${2:+$(mkdir -p "$2" && realpath "$2")}
 unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
 
@@ -33,6 +34,9 @@ fail() {
     tail -n 20 "$place/service.log" >&2
     exit 1
 }
+
+# As the guide's readers call the program.
+wiz-context() { "$program" "$@"; }
 
 # Shows the call that standard input holds, makes it, and keeps what it prints in OUT. Under a name it is kept for the
 # guide too.
@@ -596,6 +600,92 @@ CALL
 problem 400 invalid_body
 has '"pointer":"/search"'
 
+call <<'CALL'
+curl -s "$BASE/api/v1/audit?since=-3600&class=integration&limit=1" -H "Authorization: Bearer $KEY"
+CALL
+has '"next":'
+call export_audit <<'CALL'
+curl -s "$BASE/api/v1/audit/export?action=create" -H "Authorization: Bearer $KEY"
+CALL
+has '"previous_hash":"0000000000000000'
+call verify_audit <<'CALL'
+curl -s "$BASE/api/v1/audit/verify" -H "Authorization: Bearer $KEY"
+CALL
+has '"valid":true'
+HEAD=$(text head)
+call audit_verify <<'CALL'
+wiz-context audit verify --head "$HEAD"
+CALL
+has "head $HEAD"
+if command -v python3 > /dev/null; then
+    OUT=$(curl -s "$BASE/api/v1/audit/export" -H "Authorization: Bearer $KEY" | "$examples/verify-audit.py" "$HEAD") ||
+        fail "the export is not the chain"
+fi
+
+title "Keys: one for each who calls, with a role and an end"
+call create_api_key <<'CALL'
+curl -si "$BASE/api/v1/api-keys" -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \
+    --data '{"name": "dashboard", "role": "readonly", "expires_at": "2099-01-01T00:00:00Z"}'
+CALL
+has 'HTTP/1.1 201 '
+has '"key":"wck_'
+READER=$(text key)
+READER_ID=$(text id)
+call list_api_keys <<'CALL'
+curl -s "$BASE/api/v1/api-keys" -H "Authorization: Bearer $KEY"
+CALL
+has '"name":"dashboard"'
+hasnt "$READER"
+call <<'CALL'
+curl -s "$BASE/api/v1/integrations/context/$ID/status" -H "Authorization: Bearer $READER"
+CALL
+has '"state":"idle"'
+call forbidden <<'CALL'
+curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $READER"
+CALL
+problem 403 forbidden
+call delete_api_key <<'CALL'
+curl -si -X DELETE "$BASE/api/v1/api-keys/$READER_ID" -H "Authorization: Bearer $KEY"
+CALL
+has 'HTTP/1.1 204 '
+call <<'CALL'
+curl -s "$BASE/api/v1/runs" -H "Authorization: Bearer $READER"
+CALL
+problem 401 unauthorized
+call <<'CALL'
+curl -s "$BASE/api/v1/audit?class=api_key" -H "Authorization: Bearer $KEY"
+CALL
+has '"count":2'
+hasnt "$READER"
+
+title "A call that is repeated with its key is done once"
+call <<'CALL'
+curl -si -X POST "$BASE/api/v1/integrations/context/$ID/verify" -H "Authorization: Bearer $KEY" \
+    -H 'Idempotency-Key: 6b1d9a52-verify'
+CALL
+has 'HTTP/1.1 202 '
+REPEATED=$(text id)
+until_status '"state":"idle"'
+call 'verify_labels?again' <<'CALL'
+curl -si -X POST "$BASE/api/v1/integrations/context/$ID/verify" -H "Authorization: Bearer $KEY" \
+    -H 'Idempotency-Key: 6b1d9a52-verify'
+CALL
+has 'idempotency-replayed: true'
+has "$REPEATED"
+call idempotency_mismatch <<'CALL'
+curl -s -X POST "$BASE/api/v1/integrations/context/$ID/verify?repair=true" -H "Authorization: Bearer $KEY" \
+    -H 'Idempotency-Key: 6b1d9a52-verify'
+CALL
+problem 422 idempotency_mismatch
+call <<'CALL'
+curl -si "$BASE/api/v1/integrations/context/$ID" -H "Authorization: Bearer $KEY" -H 'If-None-Match: *'
+CALL
+has 'HTTP/1.1 304 '
+call <<'CALL'
+curl -si -X OPTIONS "$BASE/api/v1/integrations/context/$ID"
+CALL
+has 'allow: GET,HEAD,PUT,PATCH,DELETE,OPTIONS'
+
 title "Figures"
 call read_metrics <<'CALL'
 curl -s "$BASE/metrics" -H "Authorization: Bearer $KEY" | grep -E '^wiz_context_(runs|pairs|report_rows)'
@@ -616,7 +706,7 @@ problem 404 not_found
 call <<'CALL'
 curl -s "$BASE/api/v1/integrations/context/$ID/runs" -H "Authorization: Bearer $KEY"
 CALL
-has '"count":12'
+has '"count":13'
 call <<'CALL'
 curl -s "$BASE/api/v1/audit?action=delete" -H "Authorization: Bearer $KEY"
 CALL
@@ -666,5 +756,15 @@ if grep -E ' (WARN|ERROR) ' service.log |
 fi
 if grep -F -e 'not the real one' -e "$KEY" -e "$NETOSECRET" service.log; then fail "the log has a secret"; fi
 if "$program" health --listen "${BASE#http://}" 2> /dev/null; then fail "the service still lives"; fi
+
+title "Without the service: another key seals the secrets"
+call rotate_keys <<'CALL'
+wiz-context rotate-keys --make-key
+CALL
+has 'to key k2'
+call <<'CALL'
+wiz-context audit verify --head "$HEAD"
+CALL
+has "valid: "
 
 title "All as promised, in $SECONDS s"

@@ -69,6 +69,8 @@ own_ids! {
     RunId;
     /// The id of an audit record, a UUIDv7.
     AuditId;
+    /// The id of a key of the API, a UUIDv7.
+    ApiKeyId;
 }
 
 macro_rules! foreign_ids {

@@ -3,17 +3,21 @@
 //! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
 
 mod address;
+mod api_key;
 mod attempt;
+mod audit_search;
 mod check;
 mod cve;
 mod endpoint;
 mod facts;
 mod failure;
+mod figures;
 mod ids;
 mod installation;
 mod integration;
 mod label;
 mod ledger;
+mod origin;
 mod policy;
 mod rating;
 mod report;
@@ -24,13 +28,16 @@ mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
+pub use api_key::{ApiKeyName, ApiKeyNameError, ApiKeyRecord, Role};
 pub use attempt::{AttemptOutcome, AttemptRecord};
+pub use audit_search::{AuditCondition, AuditField, AuditSearchError};
 pub use check::{CheckName, CheckState, CheckStep, ConnectionCheck};
 pub use cve::{CompactCve, CveId, RankedCve};
 pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
 pub use failure::{Failure, FailureKind};
-pub use ids::{AuditId, IntegrationId, ReportId, ReportRunId, RunId};
+pub use figures::Figures;
+pub use ids::{ApiKeyId, AuditId, IntegrationId, ReportId, ReportRunId, RunId};
 pub use installation::{InstallationName, InstallationNameError};
 pub use integration::{
     Integration, IntegrationName, IntegrationSettings, NameError, SettingsTag, UpdateInterval,
@@ -38,6 +45,7 @@ pub use integration::{
 };
 pub use label::{Context, LabelRecord, LabelTextError, Labels, Pair};
 pub use ledger::{Change, LedgerEntry, WantedAddress};
+pub use origin::{Origin, OriginError};
 pub use policy::{AssetType, Policy, RowCountRule};
 pub use rating::Rating;
 pub use report::REPORT_COLUMNS;

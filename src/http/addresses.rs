@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, IpInPath, Query};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{
     AssetKey, Context, IntegrationId, LabelRecord, Labels, RankedCve, Rating, RunId, Score, Timestamp,
@@ -135,18 +136,17 @@ struct CveView {
 /// integrations behind it. An address that nothing names has empty lists.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/addresses/{ip}", operation_id = "read_address", tag = "labels",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("ip" = String, Path, description = "The address; percent-encode the colons of IPv6 or not, a `/32` needs it"),
     ),
     responses(
         (status = 200, description = "Why", body = Envelope<AddressView>),
+        Refusals,
+        Missing,
         (status = 400, description = "No address that could carry a label", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such integration", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn read(

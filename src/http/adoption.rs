@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
+use super::integration_body::escaped;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{Address, Context, Pair};
 use crate::store::Actor;
@@ -48,15 +50,14 @@ pub(super) struct AdoptionView {
 /// as they are.
 #[utoipa::path(
     post, path = "/labels/adopt", operation_id = "adopt_labels", tag = "labels",
+    security(("api_key" = ["admin"])),
     request_body = Vec<PairBody>,
     responses(
         (status = 200, description = "Adopted", body = Envelope<AdoptionView>),
+        Refusals,
+        BodyRefusals,
         (status = 400, description = "A pair is wrong, there are too many, or no Fusion account is set", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn adopt(
@@ -143,10 +144,7 @@ fn pair(at: usize, item: &Value, faults: &mut Faults) -> Option<Pair> {
     {
         faults.unknown = true;
         let detail = "is not a member of a pair; send `ip` and `context` only";
-        faults.add(
-            format!("/{at}/{}", name.replace('~', "~0").replace('/', "~1")),
-            detail,
-        );
+        faults.add(format!("/{at}/{}", escaped(name)), detail);
     }
     let mut text = |name: &str| {
         let value = members.get(name).and_then(Value::as_str);

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use super::envelope::{Answer, RunEnvelope};
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::Refusals;
 use super::run_calls::NoRecord;
 use super::state::AppState;
 use crate::domain::RunId;
@@ -15,16 +16,16 @@ use crate::store::Actor;
 /// Approves what a held run keeps back: a run of its own applies it. `run` is that one.
 #[utoipa::path(
     post, path = "/runs/{run}/approve", operation_id = "approve_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(("run" = RunId, Path, description = "The held run")),
     responses(
         (status = 202, description = "A run applies it; `data` is empty", body = RunEnvelope<Vec<NoRecord>>,
             headers(("location" = String, description = "Where that run is"))),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 404, description = "There is no such run, or its integration is gone", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "The run keeps nothing back any more, or another run is under way", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn approve(

@@ -1,89 +1,33 @@
-//! The audit log, in the shapes of Fusion's own calls.
+//! The audit log: read, listed, written out, and proved.
 
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 
+use super::audit_search::absolute;
 use super::envelope::{Answer, Envelope};
-use super::extract::{Id, Json, Query};
-use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::extract::{Id, Query};
+use super::problem::Problem;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
-use crate::domain::{AuditId, Timestamp};
-use crate::store::{AuditField, AuditQuery, AuditRecord};
+use crate::clock::Clock;
+use crate::domain::{AuditCondition, AuditField, AuditId, Timestamp};
+use crate::store::{AuditQuery, AuditRecord, AuditVerdict, StoreError};
 
-/// Absolute times below this are seconds, those from it on milliseconds: it is the year 5138 in seconds, and 1973 in
-/// milliseconds.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
-
-/// A search in the audit log.
-#[derive(Debug, ToSchema)]
-#[expect(
-    dead_code,
-    reason = "the schema of the body; it is read member by member to name every fault at once"
-)]
-pub(super) struct AuditSearch {
-    /// From when on: milliseconds since 1970 UTC (seconds where below 10¹¹), or negative seconds back from now.
-    #[schema(example = -86400)]
-    start: i64,
-    /// Until when, likewise; 0 is now.
-    #[schema(example = 0)]
-    end: i64,
-    /// At most so many records; 1 to 1000, by default 1000.
-    #[schema(minimum = 1, maximum = 1000)]
-    size: Option<u32>,
-    /// So many are passed over; by default none.
-    from: Option<u32>,
-    /// The members that each record is to have; all when left out.
-    #[schema(max_items = 100)]
-    include: Option<Vec<String>>,
-    /// `field == value` with the fields `class`, `subclass`, `action`, `user` and `original_id`, joined by `&&`.
-    #[schema(example = "action == run_end")]
-    search: Option<String>,
-}
-
-/// Searches the audit log, the newest record first.
-#[utoipa::path(
-    post, path = "/search/audit", operation_id = "search_audit", tag = "audit",
-    request_body = AuditSearch,
-    responses(
-        (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn search(
-    State(app): State<AppState>,
-    query: Query,
-    Json(body): Json,
-) -> Result<Answer<Envelope<Vec<Value>>>, Problem> {
-    query.done()?;
-    let (query, include) = read_search(&body, app.clock.now())?;
-    let records = app.store.audit(&query).await?;
-    let record = |record: &AuditRecord| {
-        let mut value = serde_json::to_value(record).expect("plain data has a JSON form");
-        if let (Value::Object(members), Some(include)) = (&mut value, &include) {
-            members.retain(|name, _| include.contains(name));
-        }
-        value
-    };
-    Ok(Answer::page(
-        records.iter().map(|(_, found)| record(found)).collect(),
-        None,
-    ))
-}
+/// Records that an export reads at a time.
+const EXPORT_PAGE: u32 = 500;
 
 /// Reads one record of the audit log.
 #[utoipa::path(
     get, path = "/fetch/audit/{id}", operation_id = "read_audit_record", tag = "audit",
+    security(("api_key" = ["readonly"])),
     params(("id" = AuditId, Path, description = "The record")),
     responses(
         (status = 200, description = "The record", body = Envelope<AuditRecord>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -98,20 +42,25 @@ pub(super) async fn read(
 /// Lists the audit log, the newest record first.
 #[utoipa::path(
     get, path = "/audit", operation_id = "list_audit", tag = "audit",
+    security(("api_key" = ["readonly"])),
     params(
         ("class" = Option<String>, Query, description = "Of this class only"),
         ("subclass" = Option<String>, Query, description = "Of this subclass only"),
         ("action" = Option<String>, Query, description = "Of this action only"),
         ("user" = Option<String>, Query, description = "Of this user only"),
-        ("original_id" = Option<String>, Query, description = "Of this integration only"),
+        ("original_id" = Option<String>, Query, description = "Of this integration or key only"),
+        ("key_id" = Option<String>, Query, description = "Of the key with this id only"),
+        ("request_id" = Option<String>, Query, description = "Of this request only"),
+        ("address" = Option<String>, Query, description = "Of requests from this address only"),
+        ("id" = Option<String>, Query, description = "This record only"),
+        ("since" = Option<String>, Query, description = "Not before: RFC 3339, milliseconds since 1970, or negative seconds back"),
+        ("until" = Option<String>, Query, description = "Not after, likewise"),
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
     ),
     responses(
         (status = 200, description = "The records", body = Envelope<Vec<AuditRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -124,20 +73,12 @@ pub(super) async fn list(
             .parse()
             .map_err(|_| "is not a cursor of this list".to_owned())
     });
-    let equal = ["class", "subclass", "action", "user", "original_id"]
-        .into_iter()
-        .filter_map(|name| {
-            let value = query.take(name, |value| Ok(value.to_owned()))?;
-            Some((AuditField::read(name)?, value))
-        });
-    let equal = equal.collect();
-    query.done()?;
     let wanted = AuditQuery {
-        equal,
         before,
         limit: limit + 1,
-        ..AuditQuery::default()
+        ..filters(&mut query, &app.clock)
     };
+    query.done()?;
     let mut records = app.store.audit(&wanted).await?;
     let more = records.len() > limit as usize;
     records.truncate(limit as usize);
@@ -151,119 +92,132 @@ pub(super) async fn list(
     ))
 }
 
-fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<String>>), Problem> {
-    let empty = Map::new();
-    let members = body.as_object().unwrap_or(&empty);
-    let mut errors = Vec::new();
-    let mut name = ProblemName::InvalidBody;
-    if !body.is_object() {
-        errors.push(FieldError::new("", "must be an object with `start` and `end`"));
-    }
-    for member in members.keys() {
-        if !["start", "end", "size", "from", "include", "search"].contains(&member.as_str()) {
-            name = ProblemName::UnknownMember;
-            errors.push(FieldError::new(
-                format!("/{member}"),
-                "is not a member of a search",
-            ));
-        }
-    }
-    let mut time = |member: &str| match members.get(member).map(Value::as_i64) {
-        Some(Some(time)) => Some(absolute(time, now)),
-        Some(None) => {
-            errors.push(FieldError::new(format!("/{member}"), "must be a whole number"));
-            None
-        }
-        None => {
-            errors.push(FieldError::new(
-                format!("/{member}"),
-                "is missing: milliseconds since 1970, or negative seconds back",
-            ));
-            None
-        }
+/// Writes the audit log out, one record a line, the oldest first: in this order each carries the hash of the one before it.
+/// Takes the filters of the list; with any of them there are gaps in the chain.
+#[utoipa::path(
+    get, path = "/audit/export", operation_id = "export_audit", tag = "audit",
+    security(("api_key" = ["readonly"])),
+    params(
+        ("class" = Option<String>, Query, description = "Of this class only"),
+        ("subclass" = Option<String>, Query, description = "Of this subclass only"),
+        ("action" = Option<String>, Query, description = "Of this action only"),
+        ("user" = Option<String>, Query, description = "Of this user only"),
+        ("original_id" = Option<String>, Query, description = "Of this integration or key only"),
+        ("key_id" = Option<String>, Query, description = "Of the key with this id only"),
+        ("request_id" = Option<String>, Query, description = "Of this request only"),
+        ("address" = Option<String>, Query, description = "Of requests from this address only"),
+        ("id" = Option<String>, Query, description = "This record only"),
+        ("since" = Option<String>, Query, description = "Not before: RFC 3339, milliseconds since 1970, or negative seconds back"),
+        ("until" = Option<String>, Query, description = "Not after, likewise"),
+    ),
+    responses(
+        (status = 200, description = "The records as NDJSON, each an `AuditRecord`", body = String,
+            content_type = "application/x-ndjson",
+            example = json!("{\"id\":\"01a20d2a-3996-73a0-af57-c27859874f3e\",\"action\":\"create\",\"user\":\"admin\",\
+                \"previous_hash\":\"0000…\",\"hash\":\"7c64…\"}\n")),
+        Refusals,
+    ),
+)]
+pub(super) async fn export(State(app): State<AppState>, mut query: Query) -> Result<Response, Problem> {
+    let wanted = AuditQuery {
+        limit: EXPORT_PAGE,
+        ..filters(&mut query, &app.clock)
     };
-    let (since, until) = (time("start"), time("end"));
-    let mut number =
-        |member: &str, bounds: std::ops::RangeInclusive<u64>, default: u32| match members.get(member) {
-            None | Some(Value::Null) => default,
-            Some(value) => {
-                let number = value.as_u64().filter(|number| bounds.contains(number));
-                number
-                    .and_then(|number| u32::try_from(number).ok())
-                    .unwrap_or_else(|| {
-                        let detail = format!(
-                            "must be a whole number from {} to {}",
-                            bounds.start(),
-                            bounds.end()
-                        );
-                        errors.push(FieldError::new(format!("/{member}"), detail));
-                        default
-                    })
-            }
-        };
-    let (limit, offset) = (
-        number("size", 1..=1000, 1000),
-        number("from", 0..=u64::from(u32::MAX), 0),
-    );
-    let include: Option<Vec<String>> = match members.get("include") {
-        None | Some(Value::Null) => None,
-        Some(value) => match serde_json::from_value::<Vec<String>>(value.clone()) {
-            Ok(include) if include.len() <= 100 => Some(include).filter(|include| !include.is_empty()),
-            _ => {
-                errors.push(FieldError::new(
-                    "/include",
-                    "must be an array of at most 100 names of members",
-                ));
+    query.done()?;
+    // The first page is read before the answer begins, so that a fault is told as one.
+    let first = app.store.audit_onwards(&wanted, i64::MIN).await?;
+    let pages = stream::try_unfold(Some(first), move |page| {
+        let (store, wanted) = (app.store.clone(), wanted.clone());
+        async move {
+            let Some(page) = page else { return Ok(None) };
+            let Some((last, _)) = page.last() else {
+                return Ok(None);
+            };
+            let next = if page.len() < EXPORT_PAGE as usize {
                 None
+            } else {
+                Some(store.audit_onwards(&wanted, *last).await.map_err(broken)?)
+            };
+            let mut lines = Vec::new();
+            for (_, record) in &page {
+                serde_json::to_writer(&mut lines, record).expect("plain data has a JSON form");
+                lines.push(b'\n');
             }
-        },
-    };
-    let equal = match members.get("search") {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::String(text)) => read_conditions(text),
-        Some(_) => None,
-    };
-    if equal.is_none() {
-        errors.push(FieldError::new(
-            "/search",
-            "must be `field == value` with the fields class, subclass, action, user or original_id, joined by `&&`",
-        ));
-    }
-    if !errors.is_empty() {
-        return Err(Problem::of_members(name, errors));
-    }
-    let equal = equal.unwrap_or_default();
-    Ok((
-        AuditQuery {
-            since,
-            until,
-            equal,
-            before: None,
-            offset,
-            limit,
-        },
-        include,
-    ))
+            Ok::<_, std::io::Error>(Some((Bytes::from(lines), next)))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"audit.ndjson\"",
+        ),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
 }
 
-fn read_conditions(text: &str) -> Option<Vec<(AuditField, String)>> {
-    if text.trim().is_empty() {
-        return Some(Vec::new());
+/// Checks the chain of the audit log: whether every record is as it was written, and none is missing.
+#[utoipa::path(
+    get, path = "/audit/verify", operation_id = "verify_audit", tag = "audit",
+    security(("api_key" = ["readonly"])),
+    params(("head" = Option<String>, Query, description = "A hash that was kept elsewhere: `contains` tells whether it is \
+        one of this log's, so that nothing up to it was taken away or written anew")),
+    responses(
+        (status = 200, description = "What was found; `first_bad` is there when the log is not valid", body = Envelope<AuditVerdict>),
+        Refusals,
+    ),
+)]
+pub(super) async fn verify(
+    State(app): State<AppState>,
+    mut query: Query,
+) -> Result<Answer<Envelope<AuditVerdict>>, Problem> {
+    let head = query.take("head", |hash| {
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = is_hash.then(|| hash.to_ascii_lowercase());
+        hash.ok_or_else(|| "must be 64 hexadecimal digits".to_owned())
+    });
+    query.done()?;
+    // It reads the whole log: one at a time, so that other calls keep their connections.
+    let _turn = app.audit_checks.acquire().await;
+    let verdict = app.store.verify_audit(head.as_deref()).await?;
+    if let Some(problem) = &verdict.problem {
+        tracing::error!(record = ?verdict.first_bad, problem, "the audit log is not as it was written");
     }
-    let condition = |text: &str| {
-        let (field, value) = text.split_once("==")?;
-        let value = value.trim().trim_matches('"');
-        let plain = !value.is_empty() && !value.contains(['=', '|', '(', ')', '!', '"']);
-        Some((AuditField::read(field.trim())?, plain.then(|| value.to_owned())?))
-    };
-    text.split("&&").map(condition).collect()
+    Ok(Answer::one(verdict))
 }
 
-fn absolute(time: i64, now: Timestamp) -> Timestamp {
-    match time {
-        0 => now,
-        ..0 => Timestamp::from_millis(now.as_millis().saturating_add(time.saturating_mul(1000))),
-        1..MILLISECONDS_FROM => Timestamp::from_millis(time * 1000),
-        _ => Timestamp::from_millis(time),
+/// The parameters that say which records are wanted.
+fn filters(query: &mut Query, clock: &Clock) -> AuditQuery {
+    let mut time = |name| query.take(name, |text| read_time(text, clock.now()));
+    let (since, until) = (time("since"), time("until"));
+    let equal = AuditField::ALL.into_iter().filter_map(|field| {
+        let value = query.take(field.as_str(), |value| Ok(value.to_owned()))?;
+        Some(AuditCondition::Equal(field, value))
+    });
+    AuditQuery {
+        since,
+        until,
+        condition: AuditCondition::All(equal.collect()),
+        ..AuditQuery::default()
     }
+}
+
+fn read_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(number) = text.parse::<i64>() {
+        return Ok(absolute(number, now));
+    }
+    // A `+` that was not escaped stands for a space in a query.
+    text.replace(' ', "+").parse().map_err(|_| {
+        "must be a time as in 2026-11-24T00:00:00Z, milliseconds since 1970, or negative seconds back"
+            .to_owned()
+    })
+}
+
+/// A page that could not be read breaks the answer off, so that nobody takes a part for the whole.
+fn broken(error: StoreError) -> std::io::Error {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "an export of the audit log broke off"
+    );
+    std::io::Error::other("the audit log could not be read on")
 }

@@ -4,7 +4,8 @@ use axum::extract::State;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Query};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{ConnectionCheck, IntegrationId};
 
@@ -12,13 +13,12 @@ use crate::domain::{ConnectionCheck, IntegrationId};
 /// the sign-in at Fusion. Nothing is changed anywhere. Each step takes at most 20 seconds, the whole call at most 40.
 #[utoipa::path(
     post, path = "/integrations/context/{id}/check", operation_id = "check_integration", tag = "integrations",
+    security(("api_key" = ["operator"])),
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "What each step came to; `ok` is false when one failed", body = Envelope<ConnectionCheck>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn check(

@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use super::envelope::{Answer, RunEnvelope};
 use super::extract::{Id, Query};
 use super::integration_body::IntegrationView;
-use super::integrations::check_match;
+use super::negotiation::check_match;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::refusals::{Missing, Refusals, Stale};
 use super::run_calls::{NoRecord, wait_for_end};
 use super::state::AppState;
 use crate::domain::IntegrationId;
@@ -25,6 +26,7 @@ const CANCELLED_RUN_ENDS_WITHIN: Duration = Duration::from_secs(15);
 /// that succeeds; until then it can neither be changed nor run.
 #[utoipa::path(
     delete, path = "/integrations/context/{id}", operation_id = "delete_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("labels" = Option<String>, Query, description = "`keep` (the default) or `remove`"),
@@ -34,13 +36,11 @@ const CANCELLED_RUN_ENDS_WITHIN: Duration = Duration::from_secs(15);
         (status = 202, description = "A run removes the labels first; `data` is empty", body = RunEnvelope<Vec<NoRecord>>,
             headers(("location" = String, description = "Where the run is"))),
         (status = 204, description = "Deleted"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
         (status = 409, description = "A run that was cancelled for this is still ending", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn delete(

@@ -66,6 +66,16 @@ impl<T: Serialize> Answer<Envelope<T>> {
     }
 }
 
+impl<T: Serialize> Answer<Envelope<T>> {
+    /// One record that was just made.
+    pub(super) fn created(data: T) -> Self {
+        let mut answer = Self::one(data);
+        answer.status = StatusCode::CREATED;
+        answer.body.meta.code = 201;
+        answer
+    }
+}
+
 impl<T: Serialize> Answer<Envelope<Vec<T>>> {
     /// A page of records, with the cursor of the next.
     pub(super) fn page(data: Vec<T>, next: Option<String>) -> Self {

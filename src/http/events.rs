@@ -18,7 +18,8 @@ use futures_util::stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::extract::{Id, Query};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{RunId, RunRecord};
 use crate::store::StoreError;
@@ -40,6 +41,7 @@ const RETRY_MS: u32 = 2_000;
 /// ends when the service stops.
 #[utoipa::path(
     get, path = "/runs/{run}/events", operation_id = "follow_run", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("run" = RunId, Path, description = "The run"),
         ("last-event-id" = Option<String>, Header, description = "The id of the last event that was received"),
@@ -51,10 +53,8 @@ const RETRY_MS: u32 = 2_000;
                 ("x-accel-buffering" = String, description = "`no`: a proxy is to pass events on at once")),
             example = json!("id: 1\nevent: phase\ndata: {\"id\":\"01a20d2a-3996-73a0-af57-c27a2caa0561\",\"state\":\"running\",\
                 \"phase\":\"downloading\",\"progress\":{\"rows\":1200,\"percent\":41}}\n\n")),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn follow(

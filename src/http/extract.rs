@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -10,16 +11,20 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::problem::{FieldError, Problem, ProblemName};
+use super::state::AppState;
 use crate::domain::Address;
+
+/// How long a body may take to come, all of it: a mebibyte on a line of 300 kbit/s.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// A JSON body, not yet looked into.
 #[derive(Debug)]
 pub(super) struct Json(pub(super) Value);
 
-impl<S: Send + Sync> FromRequest<S> for Json {
+impl FromRequest<AppState> for Json {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let content_type = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -38,19 +43,24 @@ impl<S: Send + Sync> FromRequest<S> for Json {
                 "Send the body as JSON, with the header `Content-Type: application/json`.",
             ));
         }
-        let body =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                        ProblemName::TooLarge,
-                        "The body is larger than 1 MiB, which no call of this service needs.",
-                    ),
-                    _ => Problem::new(
-                        ProblemName::InvalidBody,
-                        "The body could not be read to its end. Send it again.",
-                    ),
-                })?;
+        let late = || {
+            Problem::new(
+                ProblemName::Slow,
+                format!(
+                    "The body did not come within {} s. Send it again, without pauses.",
+                    BODY_TIME.as_secs()
+                ),
+            )
+        };
+        let whole = tokio::select! {
+            biased;
+            body = Bytes::from_request(request, state) => body,
+            () = state.clock.sleep(BODY_TIME) => return Err(late()),
+        };
+        let body = whole.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+            _ => Problem::unread(),
+        })?;
         // serde_json stops at 128 levels, so a deep body is an error and not an overflow.
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());

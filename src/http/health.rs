@@ -7,7 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
+use super::extract::Query;
 use super::problem::{Problem, ProblemBody};
+use super::refusals::Refusals;
 use super::state::AppState;
 
 /// The service lives, or is ready.
@@ -43,15 +45,18 @@ pub(super) async fn ready(State(app): State<AppState>) -> Result<Answer<Envelope
 /// The figures of the service, as OpenMetrics text.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "read_metrics", tag = "service",
+    security(("api_key" = ["readonly"])),
     responses(
-        (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The figures", body = String, content_type = "application/openmetrics-text",
+            example = json!("# HELP wiz_context_integrations Integrations that are stored.\n\
+                # TYPE wiz_context_integrations gauge\nwiz_context_integrations 1\n# EOF\n")),
+        Refusals,
     ),
 )]
-pub(super) async fn metrics(State(app): State<AppState>) -> Result<Response, Problem> {
-    app.metrics
-        .integrations_stored(app.store.count_integrations().await?);
+pub(super) async fn metrics(State(app): State<AppState>, query: Query) -> Result<Response, Problem> {
+    query.done()?;
+    app.metrics.stored(&app.store.figures().await?, app.clock.now());
+    app.metrics.audit_head_is(app.store.audit_head().await?);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok((
         StatusCode::OK,

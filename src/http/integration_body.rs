@@ -326,7 +326,7 @@ impl Reader {
             .filter(|key| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str()))
         {
             self.unknown = true;
-            let pointer = format!("{at}/{}", member.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("{at}/{}", escaped(member));
             self.errors.push(FieldError::new(
                 pointer,
                 format!("is not a member; known are {}", known.join(", ")),
@@ -367,4 +367,9 @@ impl Reader {
         };
         Problem::of_members(name, self.errors)
     }
+}
+
+/// A member's name as a part of a JSON pointer.
+pub(super) fn escaped(member: &str) -> String {
+    member.replace('~', "~0").replace('/', "~1")
 }

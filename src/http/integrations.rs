@@ -3,11 +3,14 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::{self, IntegrationBody, IntegrationView, Purpose};
-use super::problem::{Problem, ProblemBody, ProblemName};
+use super::negotiation::{check_match, is_known, not_modified};
+use super::problem::{Problem, ProblemBody};
+use super::refusals::{BodyRefusals, Missing, Refusals, Stale};
 use super::state::AppState;
 use super::status::Status;
 use crate::domain::{Integration, IntegrationId, RunFlags, SettingsTag, Trigger};
@@ -21,15 +24,14 @@ const CHANGE_TRIES: u32 = 5;
 /// Lists integrations, by name.
 #[utoipa::path(
     get, path = "/integrations/context", operation_id = "list_integrations", tag = "integrations",
+    security(("api_key" = ["readonly"])),
     params(
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 1000"),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
     ),
     responses(
         (status = 200, description = "The integrations", body = Envelope<Vec<IntegrationView>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -52,18 +54,16 @@ pub(super) async fn list(
 /// Creates an integration; with `?run=true` starts its first run too (the Portal's *Create and Run*).
 #[utoipa::path(
     post, path = "/integrations/context", operation_id = "create_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(("run" = Option<bool>, Query, description = "Start the first run at once; by default false")),
     request_body = IntegrationBody,
     responses(
         (status = 201, description = "Created; `data` is an array of one, `run` its first run if one was asked for",
             body = RunEnvelope<Vec<IntegrationView>>,
             headers(("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        BodyRefusals,
         (status = 409, description = "The name is taken", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn create(
@@ -116,31 +116,43 @@ pub(super) async fn create(
     )
 }
 
-/// Reads an integration.
+/// Reads an integration. The tag is of the settings: `status` moves without it, so ask for the status where it matters.
 #[utoipa::path(
     get, path = "/integrations/context/{id}", operation_id = "read_integration", tag = "integrations",
-    params(("id" = IntegrationId, Path, description = "The integration")),
+    security(("api_key" = ["readonly"])),
+    params(
+        ("id" = IntegrationId, Path, description = "The integration"),
+        ("if-none-match" = Option<String>, Header, description = "The version that is known already"),
+    ),
     responses(
+        (status = 304, description = "The settings are at the version that is known"),
         (status = 200, description = "The integration", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its version"))),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
     State(app): State<AppState>,
     Id(id): Id<IntegrationId>,
     query: Query,
-) -> Result<Answer<Envelope<IntegrationView>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     query.done()?;
-    answer(&app, id).await
+    let overview = app.store.integration_overview(id).await?;
+    let tag = overview.integration.tag.to_string();
+    if is_known(&headers, &tag) {
+        return Ok(not_modified(&tag));
+    }
+    let answer = Answer::one(view(&overview, &app)).header(header::ETAG, tag);
+    Ok(answer.into_response())
 }
 
 /// Replaces the settings of an integration. A left-out `wiz.clientsecret` keeps the stored one, unless `tokenurl` or
 /// `clientid` changes.
 #[utoipa::path(
     put, path = "/integrations/context/{id}", operation_id = "replace_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("if-match" = Option<String>, Header, description = "The version that is replaced"),
@@ -149,14 +161,11 @@ pub(super) async fn read(
     responses(
         (status = 200, description = "Replaced", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn replace(
@@ -177,6 +186,7 @@ pub(super) async fn replace(
 /// Changes some settings of an integration (RFC 7396).
 #[utoipa::path(
     patch, path = "/integrations/context/{id}", operation_id = "update_integration", tag = "integrations",
+    security(("api_key" = ["admin"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("if-match" = Option<String>, Header, description = "The version that is changed"),
@@ -185,14 +195,11 @@ pub(super) async fn replace(
     responses(
         (status = 200, description = "Changed", body = Envelope<IntegrationView>,
             headers(("etag" = String, description = "Its new version"))),
-        (status = 400, description = "A member is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
+        Stale,
+        BodyRefusals,
         (status = 409, description = "The name is taken, or the integration is being removed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "It changed meanwhile", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn update(
@@ -213,12 +220,12 @@ pub(super) async fn update(
 /// Where an integration stands.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/status", operation_id = "read_status", tag = "integrations",
+    security(("api_key" = ["readonly"])),
     params(("id" = IntegrationId, Path, description = "The integration")),
     responses(
         (status = 200, description = "Where it stands", body = Envelope<Status>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn status(
@@ -286,25 +293,4 @@ async fn answer(app: &AppState, id: IntegrationId) -> Result<Answer<Envelope<Int
 
 fn view(overview: &IntegrationOverview, app: &AppState) -> IntegrationView {
     IntegrationView::new(&overview.integration, Some(Status::new(overview, app)))
-}
-
-/// Refuses a change that another one came before: `If-Match` names one of the tags it may meet, or `*`.
-pub(super) fn check_match(headers: &HeaderMap, tag: SettingsTag) -> Result<(), Problem> {
-    let mut wanted = headers.get_all(header::IF_MATCH).into_iter().peekable();
-    if wanted.peek().is_none() {
-        return Ok(());
-    }
-    let mut tags = wanted
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    if tags.any(|wanted| matches!(wanted.trim(), "*") || wanted.trim() == tag.to_string()) {
-        Ok(())
-    } else {
-        Err(Problem::new(
-            ProblemName::PreconditionFailed,
-            format!(
-                "The settings are at version {tag} by now. Read them again and repeat the change with that If-Match."
-            ),
-        ))
-    }
 }

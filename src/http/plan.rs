@@ -12,6 +12,7 @@ use super::envelope::Meta;
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody, ProblemName};
 use super::records::{pair_cursor, read_pair_cursor};
+use super::refusals::Refusals;
 use super::state::AppState;
 use crate::domain::{Change, Counts, Labels, RunId, RunRecord, Trigger};
 use crate::store::PlanRecord;
@@ -59,6 +60,7 @@ pub(super) struct PlanEnvelope {
 /// of an integration, and for its newest verification. With `Accept: text/plain` as a text to read.
 #[utoipa::path(
     get, path = "/runs/{run}/plan", operation_id = "list_plan_steps", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("run" = RunId, Path, description = "The run"),
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
@@ -69,12 +71,10 @@ pub(super) struct PlanEnvelope {
             (PlanEnvelope = "application/json"),
             (String = "text/plain"),
         )),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 404, description = "There is no such run, or it made no plan yet", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 410, description = "The plan is no longer kept", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list(

@@ -1,5 +1,7 @@
 //! Errors as answers: RFC 9457 problems that also carry the keys of Fusion's own errors.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,20 +16,32 @@ pub(super) enum ProblemName {
     InvalidBody,
     UnknownMember,
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
+    NotAcceptable,
     NameTaken,
     RunUnderWay,
     RunEnded,
     PlanReplaced,
+    LastAdminKey,
+    RequestUnderWay,
     Gone,
     PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
+    IdempotencyMismatch,
+    Slow,
+    RateLimited,
     Internal,
 }
 
 impl ProblemName {
+    /// The status of an answer.
+    pub(super) const fn status(self) -> StatusCode {
+        self.parts().1
+    }
+
     const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::InvalidBody => (
@@ -41,6 +55,27 @@ impl ProblemName {
                 "The request has an unknown member",
             ),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "An API key is needed"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The role is too narrow"),
+            Self::NotAcceptable => (
+                "not_acceptable",
+                StatusCode::NOT_ACCEPTABLE,
+                "The answer has another type",
+            ),
+            Self::LastAdminKey => (
+                "last_admin_key",
+                StatusCode::CONFLICT,
+                "It is the last key that may do everything",
+            ),
+            Self::RequestUnderWay => (
+                "request_under_way",
+                StatusCode::CONFLICT,
+                "The first call is under way",
+            ),
+            Self::IdempotencyMismatch => (
+                "idempotency_mismatch",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The key belongs to another request",
+            ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::MethodNotAllowed => (
                 "method_not_allowed",
@@ -67,6 +102,12 @@ impl ProblemName {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The body must be JSON",
             ),
+            Self::Slow => (
+                "request_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body came too slowly",
+            ),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => (
                 "internal",
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -75,6 +116,9 @@ impl ProblemName {
         }
     }
 }
+
+/// The most members that an answer names, so that it stays smaller than a request that has nothing but wrong ones.
+const MOST_ERRORS: usize = 100;
 
 /// What is wrong with one member of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -103,6 +147,7 @@ pub(super) struct Problem {
     name: ProblemName,
     detail: String,
     errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
 }
 
 /// An error answer (`application/problem+json`, RFC 9457) with the keys of Fusion's errors beside.
@@ -139,11 +184,37 @@ impl Problem {
             name,
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after: None,
         }
     }
 
+    /// The same, with when it may be tried again.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// The body is longer than any call needs.
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            ProblemName::TooLarge,
+            "The body is larger than 1 MiB, which no call of this service needs.",
+        )
+    }
+
+    /// The body broke off.
+    pub(super) fn unread() -> Self {
+        Self::new(
+            ProblemName::InvalidBody,
+            "The body could not be read to its end. Send it again.",
+        )
+    }
+
     /// A problem with members of the request; unknown members decide the kind.
-    pub(super) fn of_members(name: ProblemName, errors: Vec<FieldError>) -> Self {
+    pub(super) fn of_members(name: ProblemName, mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MOST_ERRORS);
         let told: Vec<_> = errors
             .iter()
             .map(|error| format!("`{}` {}", error.pointer, error.detail))
@@ -152,6 +223,7 @@ impl Problem {
             name,
             detail: format!("{}.", told.join("; ")),
             errors,
+            retry_after: None,
         }
     }
 
@@ -182,12 +254,16 @@ impl Problem {
 impl IntoResponse for Problem {
     /// The problem travels as an extension to the outermost layer, which knows the request's id and writes the body.
     fn into_response(self) -> Response {
-        let (_, status, _) = self.name.parts();
+        let status = self.name.status();
         let mut response = status.into_response();
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response.extensions_mut().insert(self);
         response
@@ -205,7 +281,8 @@ impl From<StoreError> for Problem {
             StoreError::RunEnding(run) => Self::new(
                 ProblemName::RunUnderWay,
                 format!("The run {run} was told to end and is still ending. Try again in a moment."),
-            ),
+            )
+            .retry_after(Duration::from_secs(2)),
             StoreError::RunUnderWay(run, Trigger::Removal) => Self::new(
                 ProblemName::RunUnderWay,
                 format!(
@@ -224,11 +301,16 @@ impl From<StoreError> for Problem {
                 ProblemName::PlanReplaced,
                 "The run keeps nothing back: it never did, a later run judged afresh, or it was approved already.",
             ),
+            StoreError::LastAdminKey => Self::new(
+                ProblemName::LastAdminKey,
+                "Without this key nobody could make keys, for the settings have none. Make another of the role `admin` that \
+                 does not expire, or set WIZ_CONTEXT_ADMIN_KEY, first.",
+            ),
             StoreError::NameTaken => Self::of_members(
                 ProblemName::NameTaken,
                 vec![FieldError::new(
                     "/name",
-                    "is the name of another integration; choose another",
+                    "is taken by another one; choose another",
                 )],
             ),
             StoreError::StaleTag => Self::new(

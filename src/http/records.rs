@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Query};
-use super::problem::{Problem, ProblemBody};
+use super::problem::Problem;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Pair};
 use crate::store::LedgerQuery;
@@ -35,6 +36,7 @@ impl LabelRecordView {
 /// Lists the labels that Fusion acknowledged at the addresses of an integration, by address and context.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/labels", operation_id = "list_labels", tag = "labels",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("ip" = Option<String>, Query, description = "Of this address only"),
@@ -44,10 +46,8 @@ impl LabelRecordView {
     ),
     responses(
         (status = 200, description = "The labels", body = Envelope<Vec<LabelRecordView>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn list(

@@ -16,6 +16,7 @@ use super::envelope::{Answer, RunEnvelope};
 use super::extract::{Id, Query, preferred_wait};
 use super::problem::{Problem, ProblemBody, ProblemName};
 use super::records::LabelRecordView;
+use super::refusals::{Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{IntegrationId, ReportChoice, RunFlags, RunId, RunRecord, RunState, Trigger};
 use crate::store::{Actor, RunStart};
@@ -35,6 +36,7 @@ pub(super) struct NoRecord {}
 /// when the run ends within `Prefer: wait`.
 #[utoipa::path(
     put, path = "/integrations/context/{id}/run", operation_id = "start_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("full" = Option<bool>, Query, description = "Send every wanted pair, whatever the ledger says"),
@@ -48,12 +50,10 @@ pub(super) struct NoRecord {}
             when it did not succeed", body = RunEnvelope<Vec<LabelRecordView>>),
         (status = 202, description = "The run is under way; `data` is empty", body = RunEnvelope<Vec<LabelRecordView>>,
             headers(("location" = String, description = "Where the run is"))),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
         (status = 409, description = "A run is under way, and it was not to be joined", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn start(
@@ -88,6 +88,7 @@ pub(super) async fn start(
 /// one that this call starts.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/run", operation_id = "start_dry_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("fresh" = Option<bool>, Query, description = "Pass over a finished dry run"),
@@ -100,14 +101,12 @@ pub(super) async fn start(
             body = RunEnvelope<Vec<LabelRecordView>>),
         (status = 202, description = "A run is under way; `data` is empty", body = RunEnvelope<Vec<LabelRecordView>>,
             headers(("location" = String, description = "Where the run is"))),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
         (status = 405, description = "HEAD is not served here, for this call starts a run", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "A run under way does something else, or is just coming to its end", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn start_dry(
@@ -145,7 +144,7 @@ pub(super) async fn no_head() -> impl IntoResponse {
         ProblemName::MethodNotAllowed,
         "This call starts a run, so HEAD is not served. Use GET, or read the status.",
     );
-    ([(header::ALLOW, "GET,PUT")], problem)
+    ([(header::ALLOW, "GET,PUT,OPTIONS")], problem)
 }
 
 fn report_choice(query: &mut Query) -> ReportChoice {

@@ -2,11 +2,12 @@
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::{Missing, Refusals};
 use super::run_calls::NoRecord;
 use super::state::AppState;
 use crate::domain::{IntegrationId, RunId, RunRecord};
@@ -15,15 +16,14 @@ use crate::store::{Actor, CancelOrder, RunsQuery};
 /// Lists the runs of all integrations, the newest first.
 #[utoipa::path(
     get, path = "/runs", operation_id = "list_runs", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
         ("cursor" = Option<String>, Query, description = "`meta.next` of the page before"),
     ),
     responses(
         (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
     ),
 )]
 pub(super) async fn list(
@@ -36,6 +36,7 @@ pub(super) async fn list(
 /// Lists the runs of an integration, the newest first; also after it was deleted.
 #[utoipa::path(
     get, path = "/integrations/context/{id}/runs", operation_id = "list_integration_runs", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("limit" = Option<u32>, Query, description = "At most so many; 1 to 1000, by default 100"),
@@ -43,10 +44,8 @@ pub(super) async fn list(
     ),
     responses(
         (status = 200, description = "The runs", body = Envelope<Vec<RunRecord>>),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
         (status = 404, description = "There never was one", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list_of_integration(
@@ -68,12 +67,12 @@ pub(super) async fn list_of_integration(
 /// Reads a run.
 #[utoipa::path(
     get, path = "/runs/{run}", operation_id = "read_run", tag = "runs",
+    security(("api_key" = ["readonly"])),
     params(("run" = RunId, Path, description = "The run")),
     responses(
         (status = 200, description = "The run", body = Envelope<RunRecord>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
     ),
 )]
 pub(super) async fn read(
@@ -88,13 +87,14 @@ pub(super) async fn read(
 /// Cancels a run. What was pushed stays and is in the ledger; the run does not go on.
 #[utoipa::path(
     post, path = "/runs/{run}/cancel", operation_id = "cancel_run", tag = "runs",
+    security(("api_key" = ["operator"])),
     params(("run" = RunId, Path, description = "The run")),
     responses(
-        (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 202, description = "It comes to an end", body = RunEnvelope<Vec<NoRecord>>,
+            headers(("location" = String, description = "Where the run is"))),
+        Refusals,
+        Missing,
         (status = 409, description = "It has ended", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn cancel(
@@ -113,7 +113,8 @@ pub(super) async fn cancel(
     } else {
         app.desk.run_moved(id);
     }
-    Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)))
+    let location = format!("/api/v1/runs/{id}");
+    Ok(Answer::with_run(StatusCode::ACCEPTED, Vec::new(), Some(run)).header(header::LOCATION, location))
 }
 
 async fn page(

@@ -1,13 +1,18 @@
 //! What handlers work with.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::idempotency::UnderWay;
+use super::notes::Notes;
 use crate::clock::Clock;
-use crate::domain::AllowedHosts;
+use crate::domain::{AllowedHosts, Origin};
 use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
 use crate::store::{AccountId, Store};
 use crate::worker::{Checker, Desk};
 
@@ -26,6 +31,14 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Tells that the service comes to its end: whoever waits for something answers now.
     pub ending: CancellationToken,
+    /// What starts tasks that outlive their requests.
+    pub tasks: Shutdown,
+    /// What is written down of requests beside their work.
+    pub notes: Notes,
+    /// The calls with an `Idempotency-Key` that are under way.
+    pub under_way: UnderWay,
+    /// The turn to look through the whole audit log.
+    pub audit_checks: Arc<Semaphore>,
     /// What stays the same while the service runs.
     pub settings: Arc<ApiSettings>,
 }
@@ -33,14 +46,18 @@ pub struct AppState {
 /// What stays the same while the service runs.
 #[derive(Debug)]
 pub struct ApiSettings {
-    /// The key that may do everything.
-    pub admin_key: AdminKey,
+    /// The key of the settings, which may do everything.
+    pub admin_key: Option<AdminKey>,
     /// Hosts beside Wiz's that an integration may point to.
     pub allowed_hosts: AllowedHosts,
     /// The Fusion account, if one is set.
     pub account: Option<AccountId>,
     /// Whether `/docs` is served.
     pub docs: bool,
+    /// How many requests each caller may make a second; none is no limit.
+    pub requests_per_second: Option<NonZeroU32>,
+    /// Origins whose web pages may call.
+    pub cors_origins: Vec<Origin>,
 }
 
 /// The hash of the admin API key.

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use super::envelope::{Answer, RunEnvelope};
 use super::extract::{Id, Query};
 use super::problem::{Problem, ProblemBody};
+use super::refusals::{Missing, Refusals};
 use super::run_calls::NoRecord;
 use super::state::AppState;
 use crate::domain::IntegrationId;
@@ -17,6 +18,7 @@ use crate::store::Actor;
 /// this one does.
 #[utoipa::path(
     post, path = "/integrations/context/{id}/verify", operation_id = "verify_labels", tag = "labels",
+    security(("api_key" = ["operator"])),
     params(
         ("id" = IntegrationId, Path, description = "The integration"),
         ("repair" = Option<bool>, Query, description = "Write right what differs; by default false"),
@@ -24,12 +26,10 @@ use crate::store::Actor;
     responses(
         (status = 202, description = "The run is under way; `data` is empty", body = RunEnvelope<Vec<NoRecord>>,
             headers(("location" = String, description = "Where the run is"))),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid API key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = ProblemBody, content_type = "application/problem+json"),
+        Refusals,
+        Missing,
         (status = 409, description = "A run that does something else is under way", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 500, description = "A fault of the service", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn verify(

@@ -10,6 +10,7 @@ use reqwest::{Certificate, Client, ClientBuilder};
 use super::guard::{Guard, GuardedResolver, Refused, Route};
 use crate::clock::Clock;
 use crate::domain::AllowedHosts;
+use crate::metrics::Metrics;
 
 /// Wiz asks for an agent that names the integration and its version.
 const USER_AGENT: &str = concat!(
@@ -54,6 +55,7 @@ pub struct Outgoing {
     pub(super) clock: Clock,
     pub(super) guard: Arc<Guard>,
     clients: Arc<Clients>,
+    pub(super) metrics: Metrics,
 }
 
 /// One client per way out.
@@ -85,6 +87,7 @@ impl Outgoing {
             clock,
             guard: Arc::new(Guard::new(settings.allowed)),
             clients: Arc::new(clients),
+            metrics: Metrics::new(),
         })
     }
 
@@ -95,7 +98,14 @@ impl Outgoing {
             clock,
             guard: Arc::new(Guard::new(allowed)),
             clients: Arc::clone(&self.clients),
+            metrics: self.metrics.clone(),
         }
+    }
+
+    /// The same, counting its requests there.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The client that may reach a URL.

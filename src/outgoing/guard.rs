@@ -5,7 +5,9 @@
 //! connection, so that a name that changes its mind gains nothing.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -130,8 +132,13 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
     }
 }
 
-/// Resolves names as the system does, and leaves out addresses that are not public.
+/// The addresses of a name at this moment.
+type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Resolves names as the system does, and leaves out addresses that are not public. The client connects to what comes out
+/// of here and asks nobody else, so that an answer that changes afterwards changes nothing.
 pub(super) struct GuardedResolver {
+    lookup: fn(String) -> Lookup,
     /// The proxies' own names: a proxy is the operator's choice, and mostly in the private network.
     proxies: Arc<BTreeSet<String>>,
 }
@@ -149,9 +156,14 @@ impl GuardedResolver {
         ];
         let values = variables.iter().filter_map(|name| std::env::var(name).ok());
         Self {
+            lookup: of_system,
             proxies: Arc::new(values.filter_map(|value| proxy_host(&value)).collect()),
         }
     }
+}
+
+fn of_system(name: String) -> Lookup {
+    Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
 }
 
 fn proxy_host(value: &str) -> Option<String> {
@@ -165,10 +177,10 @@ fn proxy_host(value: &str) -> Option<String> {
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let proxies = self.proxies.clone();
+        let (lookup, proxies) = (self.lookup, self.proxies.clone());
         Box::pin(async move {
             let name = name.as_str();
-            let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
+            let found = lookup(name.to_owned()).await?;
             let addresses = if proxies.contains(name) {
                 found
             } else {
@@ -190,6 +202,8 @@ fn only_public(name: &str, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -302,9 +316,51 @@ mod tests {
         );
     }
 
+    /// A name server that gives a public address first, and that of this machine from then on.
+    fn rebinding(_: String) -> Lookup {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let first = ASKED.fetch_add(1, Ordering::Relaxed) == 0;
+        let address = if first { "203.0.114.1" } else { "127.0.0.1" };
+        Box::pin(async move { Ok(vec![SocketAddr::new(address.parse().unwrap(), 0)]) })
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_after_the_check_is_not_followed_inside() {
+        let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = inside.local_addr().unwrap().port();
+        let resolver = Arc::new(GuardedResolver {
+            lookup: rebinding,
+            proxies: Arc::default(),
+        });
+        let name = || "rebinding.example".parse().unwrap();
+        let checked: Vec<_> = resolver.resolve(name()).await.unwrap().collect();
+        assert_eq!(checked[0].ip().to_string(), "203.0.114.1");
+        // The check before the request knows the name only; what counts is the answer at the moment of the connection.
+        let url: Url = format!("https://rebinding.example:{port}/").parse().unwrap();
+        assert_eq!(Guard::new(AllowedHosts::default()).check(&url), Ok(Route::Public));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a client with a name server of the test's own"
+        )]
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .dns_resolver(resolver)
+            .build()
+            .unwrap();
+        let refused = client.get(url).send().await.unwrap_err();
+        let mut causes = std::iter::successors(std::error::Error::source(&refused), |cause| cause.source());
+        assert!(
+            causes.any(|cause| cause.is::<Refused>() || cause.to_string().contains("not a public one")),
+            "{refused:?}"
+        );
+        let connected = futures_util::poll!(std::pin::pin!(inside.accept()));
+        assert!(connected.is_pending(), "the service connected to this machine");
+    }
+
     #[tokio::test]
     async fn the_resolver_refuses_names_of_this_machine_unless_they_are_a_proxy() {
         let resolver = |proxies: &[&str]| GuardedResolver {
+            lookup: of_system,
             proxies: Arc::new(proxies.iter().copied().map(str::to_owned).collect()),
         };
         let refused = resolver(&[])

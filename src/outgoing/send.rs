@@ -62,7 +62,10 @@ impl Outgoing {
 
     async fn send_once(&self, call: &Call) -> Result<Answer, SendError> {
         if let Some(limiter) = &call.limiter {
+            let before = self.clock.passed();
             limiter.turn().await;
+            let waited = self.clock.passed().saturating_sub(before);
+            self.metrics.turn_waited_for(call.name, waited);
         }
         let exchange = async || {
             let response = self.hops(call).await?;
@@ -95,6 +98,8 @@ impl Outgoing {
         let result = exchange().instrument(span.clone()).await;
         let duration_ms = u64::try_from(self.clock.now().since(started).as_millis()).unwrap_or(u64::MAX);
         span.record("duration_ms", duration_ms);
+        let told = result.as_ref().ok().map(|answer| status(answer).as_u16());
+        self.metrics.upstream_answered(call.name, told);
         let _entered = span.enter();
         match &result {
             Ok(answer) => {

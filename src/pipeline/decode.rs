@@ -1,12 +1,14 @@
 //! From the bytes as they came to the bytes of the CSV: plain, or gzip by its magic bytes.
 //!
-//! Inflating takes most of a compressed report's time, and waiting for the source some of any report's, so both happen on
-//! a thread of their own beside the scanner:
+//! Waiting for the source takes some of any report's time, and inflating most of a compressed one's, so both happen on a
+//! thread of their own beside the scanner. Finding the cells is the work of whoever has less to do: of that thread for a
+//! plain report, of the scanner's for a compressed one.
 //!
 //! ```text
-//! source ─▶ read, inflate ─▶ ▓▓▓ full chunks ─▶ scanner
-//!                 ▲                                │
-//!                 └───────── empty chunks ◀────────┘
+//! plain   source ─▶ read, index ───▶ ▓▓▓ full parts ─▶ scan, fold
+//! gzip    source ─▶ read, inflate ─▶ ▓▓▓ full parts ─▶ index, scan, fold
+//!                    ▲                                   │
+//!                    └──────────── used parts ◀──────────┘
 //! ```
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -16,6 +18,8 @@ use std::thread;
 use flate2::bufread::GzDecoder;
 
 use super::ReportError;
+use super::index::Indexer;
+use super::part::{Part, Parts, Reading};
 
 /// What a gzip stream begins with.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -24,18 +28,19 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const INPUT_BYTES: usize = 64 << 10;
 
 /// Decoded bytes that change hands at once: enough that the hand-over costs nothing, few enough to stay in the cache.
-const CHUNK_BYTES: usize = 256 << 10;
+const PART_BYTES: usize = 256 << 10;
 
-/// Chunks that may wait for the scanner.
-const CHUNKS_AHEAD: usize = 2;
+/// Parts that may wait for the scanner.
+const PARTS_AHEAD: usize = 2;
 
-/// Hands the decoded bytes of `source` to `read`, and whether they come out of gzip. A source that ends within a gzip stream ends in an error there.
+/// Hands the decoded parts of `source` to `read`, and whether they come out of gzip. A source that ends within a gzip
+/// stream ends in an error there.
 ///
 /// # Errors
 /// What `read` returns; errors of the source and of decoding reach it as [`io::Error`]s that [`ReportError`] unwraps.
 pub(super) fn decoded<R: Read + Send, T>(
     source: R,
-    read: impl FnOnce(&mut dyn Read, bool) -> Result<T, ReportError>,
+    read: impl FnOnce(Received, bool) -> Result<T, ReportError>,
 ) -> Result<T, ReportError> {
     let mut source = Source(source);
     let mut start = Vec::with_capacity(GZIP_MAGIC.len());
@@ -44,24 +49,20 @@ pub(super) fn decoded<R: Read + Send, T>(
         .read_to_end(&mut start)?;
     let is_gzip = start == GZIP_MAGIC;
     let source = Cursor::new(start).chain(source);
-    let decoded: Box<dyn Read + Send + '_> = if is_gzip {
-        Box::new(Members::new(source))
-    } else {
-        Box::new(source)
-    };
+    let (full, parts) = sync_channel(PARTS_AHEAD);
+    let (used, empty) = channel();
+    let decode = thread::Builder::new().name("decode".to_owned());
     thread::scope(|scope| {
-        let (full, chunks) = sync_channel(CHUNKS_AHEAD);
-        let (used, empty) = channel();
-        thread::Builder::new()
-            .name("decode".to_owned())
-            .spawn_scoped(scope, move || pump(decoded, &full, &empty))?;
-        let mut chunks = Chunks {
-            chunks,
-            used,
-            chunk: None,
-            at: 0,
+        let indexer = if is_gzip {
+            let reading = Reading::new(Members::new(source), PART_BYTES);
+            decode.spawn_scoped(scope, move || pump(reading, None, &full, &empty))?;
+            Some(Indexer::new())
+        } else {
+            let reading = Reading::new(source, PART_BYTES);
+            decode.spawn_scoped(scope, move || pump(reading, Some(Indexer::new()), &full, &empty))?;
+            None
         };
-        read(&mut chunks, is_gzip)
+        read(Received { parts, used, indexer }, is_gzip)
     })
 }
 
@@ -138,91 +139,54 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// Some decoded bytes; only the first `length` hold.
-struct Chunk {
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Chunk {
-    /// A chunk without bytes. Its memory is zeroed once, and then used again and again.
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; CHUNK_BYTES],
-            length: 0,
+/// Reads part after part and hands them on, until the source ends or nobody wants them any more. Indexes them where an
+/// indexer is given.
+fn pump(
+    mut reading: Reading<impl Read>,
+    mut indexer: Option<Indexer>,
+    full: &SyncSender<io::Result<Part>>,
+    empty: &Receiver<Part>,
+) {
+    while let Some(mut part) = reading.read(empty.try_recv().ok()).transpose() {
+        if let (Ok(part), Some(indexer)) = (&mut part, &mut indexer) {
+            part.index(indexer);
         }
-    }
-
-    /// Reads until it is full or the source ends; an error leaves what came before.
-    fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
-        self.length = 0;
-        while self.length < self.bytes.len() {
-            match source.read(&mut self.bytes[self.length..]) {
-                Ok(0) => break,
-                Ok(length) => self.length += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Reads chunk after chunk and hands them on, until the source ends or nobody wants them any more.
-fn pump(mut source: impl Read, full: &SyncSender<io::Result<Chunk>>, empty: &Receiver<Chunk>) {
-    loop {
-        let mut chunk = empty.try_recv().unwrap_or_else(|_| Chunk::new());
-        let filled = chunk.fill(&mut source);
-        let is_last = chunk.length < chunk.bytes.len();
-        if chunk.length > 0 && full.send(Ok(chunk)).is_err() {
-            return;
-        }
-        if let Err(error) = filled {
-            // Nobody left to hear of it means that nobody needs to.
-            _ = full.send(Err(error));
-        }
-        if is_last {
+        // Nobody left to hear of it means that nobody needs to.
+        if full.send(part).is_err() {
             return;
         }
     }
 }
 
-/// The chunks as one stream again.
-struct Chunks {
-    chunks: Receiver<io::Result<Chunk>>,
-    used: Sender<Chunk>,
-    /// The present chunk, and how far it was read.
-    chunk: Option<Chunk>,
-    at: usize,
+/// The parts as they come from the other thread.
+pub(super) struct Received {
+    parts: Receiver<io::Result<Part>>,
+    used: Sender<Part>,
+    /// Where they are not indexed yet.
+    indexer: Option<Indexer>,
 }
 
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let chunk = match self.chunk.take() {
-            Some(chunk) => chunk,
-            None => match self.chunks.recv() {
-                Ok(chunk) => {
-                    self.at = 0;
-                    chunk?
-                }
-                Err(_) => return Ok(0),
-            },
+impl Parts for Received {
+    fn next(&mut self, used: Option<Part>) -> io::Result<Option<Part>> {
+        if let Some(used) = used {
+            // The other side is gone once the source has ended; then the part is simply dropped.
+            _ = self.used.send(used);
+        }
+        let Ok(part) = self.parts.recv() else {
+            return Ok(None);
         };
-        let length = (&chunk.bytes[self.at..chunk.length]).read(buffer)?;
-        self.at += length;
-        if self.at < chunk.length {
-            self.chunk = Some(chunk);
-        } else {
-            // The other side is gone once the source has ended; then the chunk is simply dropped.
-            _ = self.used.send(chunk);
+        let mut part = part?;
+        if let Some(indexer) = &mut self.indexer {
+            part.index(indexer);
         }
-        Ok(length)
+        Ok(Some(part))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -236,16 +200,20 @@ mod tests {
     }
 
     fn read_all(source: impl Read + Send) -> Result<Vec<u8>, ReportError> {
-        decoded(source, |source, _| {
+        decoded(source, |mut parts, _| {
             let mut bytes = Vec::new();
-            source.read_to_end(&mut bytes)?;
+            let mut used = None;
+            while let Some(part) = parts.next(used)? {
+                bytes.extend_from_slice(part.bytes());
+                used = Some(part);
+            }
             Ok(bytes)
         })
     }
 
-    /// Larger than a few chunks, and not all alike.
+    /// Larger than a few parts, and not all alike.
     fn content() -> Vec<u8> {
-        (0..5 * CHUNK_BYTES / 8)
+        (0..5 * PART_BYTES / 8)
             .flat_map(|number| (number * number).to_le_bytes())
             .collect()
     }
@@ -315,5 +283,29 @@ mod tests {
     fn a_reader_that_gives_up_does_not_wait_for_the_rest() {
         let result = decoded(io::repeat(b'a'), |_, _| Err::<(), _>(ReportError::Stopped));
         assert!(matches!(result, Err(ReportError::Stopped)));
+    }
+
+    #[test]
+    fn a_source_is_read_only_a_few_parts_ahead() {
+        struct Endless<'a>(&'a AtomicUsize);
+        impl Read for Endless<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b'a');
+                self.0.fetch_add(buffer.len(), Ordering::Relaxed);
+                Ok(buffer.len())
+            }
+        }
+        let bytes = AtomicUsize::new(0);
+        let result = decoded(Endless(&bytes), |mut parts, _| {
+            let mut used = None;
+            for _ in 0..10 {
+                used = parts.next(used)?;
+            }
+            Err::<(), _>(ReportError::Stopped)
+        });
+        assert!(matches!(result, Err(ReportError::Stopped)));
+        // The parts that were taken, those that wait, and the one that is being filled or waits to wait.
+        let parts = bytes.into_inner().div_ceil(PART_BYTES);
+        assert!((10..=10 + PARTS_AHEAD + 1).contains(&parts), "{parts}");
     }
 }

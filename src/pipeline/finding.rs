@@ -114,6 +114,7 @@ impl<'a> Row<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::part::InPlace;
     use crate::pipeline::scan::Scanner;
 
     const HEADER: &str = "Name,FindingStatus,CVSSSeverity,Score,Severity,VendorSeverity,NVDScore,VendorScore,\
@@ -121,7 +122,7 @@ mod tests {
 
     fn with_row<T>(row: &str, look: impl FnOnce(&Row<'_>) -> T) -> T {
         let report = [HEADER, row].concat();
-        let mut scanner = Scanner::new(report.as_bytes());
+        let mut scanner = Scanner::new(InPlace::new(report.as_bytes(), 1000));
         let header = scanner.header(|record| {
             let header = Header::read(record)?;
             let columns = header.read_columns();

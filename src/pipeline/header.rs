@@ -165,10 +165,11 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::part::InPlace;
     use crate::pipeline::scan::Scanner;
 
     fn header(line: &str) -> Result<Header, ReportError> {
-        Scanner::new(line.as_bytes()).header(|record| {
+        Scanner::new(InPlace::new(line.as_bytes(), 100)).header(|record| {
             let header = Header::read(record)?;
             let columns = header.read_columns();
             Ok((header, columns))

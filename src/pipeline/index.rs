@@ -1,17 +1,23 @@
 //! Where the cells of a CSV end: the first, branchless pass of the scanner.
 //!
-//! Sixty-four bytes at a time become three bit sets (separators, line ends, quotes). The separators outside of quotes are
-//! where cells end; whether a byte lies inside quotes is the parity of the quotes before it. That is what the grammar says
-//! as long as quotes only enclose cells and are doubled inside; a block with any other quote is walked byte by byte.
+//! Sixty-four bytes at a time become three bit sets (separators, line ends, quotes), by the widest registers that the
+//! processor has. The separators outside of quotes are where cells end; whether a byte lies inside quotes is the parity of
+//! the quotes before it. That is what the grammar says as long as quotes only enclose cells and are doubled inside; a block
+//! with any other quote is walked byte by byte.
 //!
 //! The grammar is the one of the `csv` crate: cells end at `,`, records at `\n`, `\r` or `\r\n`; a quote at the start of a
 //! cell encloses it, a doubled quote inside is one; what follows a closing quote belongs to the cell as it stands; any
 //! other quote is a character like others.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, u8x64};
 
 /// The bytes that are looked at together: one bit each in a `u64`.
-pub(super) const BLOCK_BYTES: usize = 64;
+const BLOCK_BYTES: usize = BLOCK as usize;
+const BLOCK: u32 = 64;
+
+/// What may precede the header: the UTF-8 byte order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where the last byte left the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,110 +43,58 @@ impl Place {
     }
 }
 
-/// The offsets where cells end, and which of them end records.
+/// The offsets in a part where cells end, and which of them end records.
 #[derive(Debug)]
 pub(super) struct CellEnds {
-    /// Offsets of the bytes that end a cell; only the first `count` hold.
+    /// Offsets of the bytes that end a cell; only the first `count` hold. Room for one more block than there can be, since
+    /// a block is written in steps of eight.
     offsets: Vec<u32>,
     count: usize,
     /// For each record that ended: how many cells had ended with it.
     records: Vec<u32>,
-    place: Place,
+    /// Where the first record begins.
+    start: usize,
+    /// Whether the part ends within quotes.
+    ends_quoted: bool,
 }
 
 impl CellEnds {
-    pub(super) const fn new() -> Self {
+    /// Room for the cells of so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
         Self {
-            offsets: Vec::new(),
+            offsets: vec![0; bytes + BLOCK_BYTES],
             count: 0,
             records: Vec::new(),
-            place: Place::Start,
+            start: 0,
+            ends_quoted: false,
         }
     }
 
-    /// The offsets found so far, in order.
+    /// The offsets, in order.
     pub(super) fn offsets(&self) -> &[u32] {
         &self.offsets[..self.count]
     }
 
-    /// How many cells had ended with the record of that number, if it ended.
+    /// How many cells had ended with the record of that number, if it ended here.
     pub(super) fn record_end(&self, record: usize) -> Option<usize> {
         self.records.get(record).map(|end| *end as usize)
     }
 
-    /// Forgets the records and all cells but the `pending` ones of the record under way, which the caller moved.
-    pub(super) fn keep_pending(&mut self, pending: impl ExactSizeIterator<Item = u32>) {
-        self.records.clear();
-        self.count = pending.len();
-        for (slot, offset) in self.offsets.iter_mut().zip(pending) {
-            *slot = offset;
-        }
+    /// Where the first record begins, or goes on.
+    pub(super) const fn start(&self) -> usize {
+        self.start
     }
 
-    /// Looks at the whole blocks of `bytes` from `from` on and returns where it stopped.
-    pub(super) fn scan(&mut self, bytes: &[u8], from: usize) -> usize {
-        let (blocks, _) = bytes[from..].as_chunks::<BLOCK_BYTES>();
-        // A block is written in steps of eight, so what lies behind the count may be written over.
-        self.offsets.resize(
-            self.offsets
-                .len()
-                .max(self.count + (blocks.len() + 1) * BLOCK_BYTES),
-            0,
-        );
-        let mut at = from;
-        for block in blocks {
-            self.scan_block(block, offset(at));
-            at += BLOCK_BYTES;
-        }
-        at
+    /// Whether the part ends within quotes.
+    pub(super) const fn ends_quoted(&self) -> bool {
+        self.ends_quoted
     }
 
-    /// Looks at the last bytes, fewer than a block, and ends the last record if no line end did; `start` is where the
-    /// record under way begins. Returns whether the quotes are closed.
-    pub(super) fn finish(&mut self, bytes: &[u8], from: usize, start: usize) -> bool {
-        self.offsets
-            .resize(self.offsets.len().max(self.count + 2 * BLOCK_BYTES), 0);
-        let (ends, place) = walk(&bytes[from..], self.place);
-        let terminators = (from..bytes.len())
-            .filter(|at| matches!(bytes[*at], b'\n' | b'\r'))
-            .fold(0, |set, at| set | 1_u64 << (at - from));
-        self.push(ends, terminators & ends, offset(from));
-        self.place = place;
-        let ended = self.records.last().map_or(0, |end| *end as usize);
-        let start = self.offsets[..ended]
-            .last()
-            .map_or(start, |end| *end as usize + 1);
-        if self.count > ended || bytes.len() > start {
-            self.offsets[self.count] = offset(bytes.len());
-            self.count += 1;
-            self.records.push(offset(self.count));
-        }
-        place != Place::Quoted
-    }
-
-    fn scan_block(&mut self, block: &[u8; BLOCK_BYTES], base: u32) {
-        let sets = Sets::of(block);
-        let mut quoted = parity(sets.quotes);
-        if self.place == Place::Quoted {
-            quoted = !quoted;
-        }
-        let (opening, closing) = (sets.quotes & quoted, sets.quotes & !quoted);
-        let mut ends = sets.separators & !quoted;
-        let openable = (ends | closing) << 1 | u64::from(matches!(self.place, Place::Start | Place::Closed));
-        if opening & !openable == 0 {
-            const LAST: u64 = 1 << (BLOCK_BYTES - 1);
-            self.place = match () {
-                () if quoted & LAST != 0 => Place::Quoted,
-                () if closing & LAST != 0 => Place::Closed,
-                () if ends & LAST != 0 => Place::Start,
-                () => Place::Plain,
-            };
-        } else {
-            (ends, self.place) = walk(block, self.place);
-        }
-        self.push(ends, sets.terminators & ends, base);
-    }
-
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what a processor can do holds only for what is inlined there"
+    )]
     fn push(&mut self, mut ends: u64, mut terminators: u64, base: u32) {
         while terminators != 0 {
             let lowest = terminators & terminators.wrapping_neg();
@@ -150,7 +104,7 @@ impl CellEnds {
         }
         let count = ends.count_ones() as usize;
         let slots = self.offsets[self.count..].first_chunk_mut::<BLOCK_BYTES>();
-        let slots = slots.expect("scan and finish make room for a block more than there is");
+        let slots = slots.expect("there is room for a block more than there are bytes");
         // Eight at once: cheaper than a branch that is mispredicted for each block.
         for step in 0..count.div_ceil(8) {
             for slot in 0..8 {
@@ -162,9 +116,88 @@ impl CellEnds {
     }
 }
 
-/// An offset within the scanner's buffer, which stays far below 4 GiB.
+/// Finds the cells of parts that follow each other.
+#[derive(Debug)]
+pub(super) struct Indexer {
+    /// What the processor can do.
+    level: Level,
+    place: Place,
+    is_first: bool,
+}
+
+impl Indexer {
+    pub(super) fn new() -> Self {
+        Self::of_level(Level::new())
+    }
+
+    /// An indexer that asks no more of the processor than that.
+    const fn of_level(level: Level) -> Self {
+        Self {
+            level,
+            place: Place::Start,
+            is_first: true,
+        }
+    }
+
+    /// Finds the cells of the next part.
+    pub(super) fn index(&mut self, bytes: &[u8], ends: &mut CellEnds) {
+        (ends.count, ends.start) = (0, 0);
+        ends.records.clear();
+        if std::mem::take(&mut self.is_first) && bytes.starts_with(BYTE_ORDER_MARK) {
+            // The mark is no part of a cell, so a quote may follow.
+            ends.start = BYTE_ORDER_MARK.len();
+        }
+        let (blocks, rest) = bytes[ends.start..].as_chunks::<BLOCK_BYTES>();
+        let place = self.place;
+        self.place = dispatch!(self.level, simd => scan_blocks(simd, blocks, place, ends));
+
+        let from = bytes.len() - rest.len();
+        let (found, place) = walk(rest, self.place);
+        let terminators = set_of(rest, |byte| matches!(byte, b'\n' | b'\r'));
+        ends.push(found, terminators & found, offset(from));
+        self.place = place;
+        ends.ends_quoted = place == Place::Quoted;
+    }
+}
+
+/// Looks at whole blocks, from a place in the grammar to the next.
+#[inline(always)]
+fn scan_blocks<S: Simd>(
+    simd: S,
+    blocks: &[[u8; BLOCK_BYTES]],
+    mut place: Place,
+    found: &mut CellEnds,
+) -> Place {
+    const LAST: u64 = 1 << (BLOCK_BYTES - 1);
+    let mut base = offset(found.start);
+    for block in blocks {
+        let sets = Sets::of(simd, block);
+        let mut quoted = parity(sets.quotes);
+        if place == Place::Quoted {
+            quoted = !quoted;
+        }
+        let (opening, closing) = (sets.quotes & quoted, sets.quotes & !quoted);
+        let mut ends = sets.separators & !quoted;
+        let openable = (ends | closing) << 1 | u64::from(matches!(place, Place::Start | Place::Closed));
+        if opening & !openable == 0 {
+            place = match () {
+                () if quoted & LAST != 0 => Place::Quoted,
+                () if closing & LAST != 0 => Place::Closed,
+                () if ends & LAST != 0 => Place::Start,
+                () => Place::Plain,
+            };
+        } else {
+            (ends, place) = walk(block, place);
+        }
+        found.push(ends, sets.terminators & ends, base);
+        base += BLOCK;
+    }
+    place
+}
+
+/// An offset within a part, which stays far below 4 GiB.
 pub(super) fn offset(at: usize) -> u32 {
-    u32::try_from(at).expect("the buffer holds a few cells of bounded size")
+    u32::try_from(at).expect("parts and read cells have a bounded size")
 }
 
 /// The bytes of a block that mean something, as sets of bits.
@@ -175,26 +208,25 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(block: &[u8; BLOCK_BYTES]) -> Self {
-        let mut sets = Self {
-            separators: 0,
-            terminators: 0,
-            quotes: 0,
-        };
-        for (part, bytes) in block.as_chunks::<16>().0.iter().enumerate() {
-            let bytes = u8x16::new(*bytes);
-            let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
-            let terminators = is(b'\n') | is(b'\r');
-            let set = |bytes: u8x16| u64::from(bytes.to_bitmask()) << (16 * part);
-            sets.separators |= set(terminators | is(b','));
-            sets.terminators |= set(terminators);
-            sets.quotes |= set(is(b'"'));
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what a processor can do holds only for what is inlined there"
+    )]
+    fn of<S: Simd>(simd: S, block: &[u8; BLOCK_BYTES]) -> Self {
+        let bytes = u8x64::from_slice(simd, block);
+        let set = |byte: u8| bytes.simd_eq(u8x64::splat(simd, byte)).to_bitmask();
+        let terminators = set(b'\n') | set(b'\r');
+        Self {
+            separators: terminators | set(b','),
+            terminators,
+            quotes: set(b'"'),
         }
-        sets
     }
 }
 
 /// For each bit, whether an odd number of bits is set up to and with it.
+#[inline]
 const fn parity(mut bits: u64) -> u64 {
     let mut shift = 1;
     while shift < u64::BITS {
@@ -215,33 +247,66 @@ fn walk(bytes: &[u8], mut place: Place) -> (u64, Place) {
     (ends, place)
 }
 
+/// The bytes, at most a block, of which something holds.
+fn set_of(bytes: &[u8], holds: impl Fn(u8) -> bool) -> u64 {
+    let bits = bytes
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| u64::from(holds(*byte)) << at);
+    bits.fold(0, |set, bit| set | bit)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The ends by the fast pass, and the number of records.
-    fn scanned(text: &[u8]) -> (Vec<u32>, usize, bool) {
-        let mut ends = CellEnds::new();
-        let at = ends.scan(text, 0);
-        let closed = ends.finish(text, at, 0);
-        (ends.offsets().to_vec(), ends.records.len(), closed)
+    /// What was found in parts of that size: where cells end in the whole text, the number of records that ended, and
+    /// whether the text ends within quotes.
+    fn indexed(level: Level, text: &[u8], part_bytes: usize) -> (Vec<u32>, usize, bool) {
+        let mut indexer = Indexer::of_level(level);
+        let mut ends = CellEnds::new(part_bytes);
+        let (mut offsets, mut records) = (Vec::new(), 0);
+        for (number, part) in text.chunks(part_bytes).enumerate() {
+            indexer.index(part, &mut ends);
+            offsets.extend(ends.offsets().iter().map(|end| end + offset(number * part_bytes)));
+            records += ends.records.len();
+            assert!(
+                ends.records.is_sorted() && ends.records.last().is_none_or(|end| *end as usize <= ends.count)
+            );
+        }
+        (offsets, records, ends.ends_quoted())
+    }
+
+    /// What this processor can do, and less.
+    fn levels() -> Vec<Level> {
+        let best = Level::new();
+        let mut levels = vec![Level::baseline(), best];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(best.as_avx2().map(Level::Avx2));
+            levels.extend(best.as_sse4_2().map(Level::Sse4_2));
+        }
+        levels
     }
 
     #[test]
     fn cells_end_at_separators_outside_of_quotes() {
-        let (ends, records, closed) = scanned(b"a,\"b,\n\"\"c\",d\r\n\ne,f");
-        assert_eq!(ends, [1, 10, 12, 13, 14, 16, 18]);
-        assert_eq!((records, closed), (4, true));
-        assert_eq!(scanned(b"a\n"), (vec![1], 1, true));
-        assert_eq!(scanned(b""), (vec![], 0, true));
-        assert!(!scanned(b"a,\"b").2);
+        let best = |text| indexed(Level::new(), text, 1000);
+        assert_eq!(
+            best(b"a,\"b,\n\"\"c\",d\r\n\ne,f"),
+            (vec![1, 10, 12, 13, 14, 16], 3, false)
+        );
+        assert_eq!(best(b"a\n"), (vec![1], 1, false));
+        assert_eq!(best(b"\xef\xbb\xbf\"a,b\",c\n"), (vec![8, 10], 1, false));
+        assert_eq!(best(b""), (vec![], 0, false));
+        assert!(best(b"a,\"b").2);
     }
 
     proptest! {
         #[test]
-        fn blocks_and_single_bytes_find_the_same_ends(text in "[ab,\"\n\r]{0,400}") {
+        fn blocks_and_single_bytes_find_the_same_ends(text in "[ab,\"\n\r]{0,400}", part_bytes in 1_usize..300) {
             let text = text.as_bytes();
             let mut place = Place::Start;
             let mut ends = Vec::new();
@@ -252,12 +317,11 @@ mod tests {
                 }
                 place = next;
             }
-            let (mut fast, _, closed) = scanned(text);
-            if !text.is_empty() && fast.last() == Some(&offset(text.len())) {
-                fast.pop();
+            let records = ends.iter().filter(|end| text[**end as usize] != b',').count();
+            for level in levels() {
+                let found = indexed(level, text, part_bytes);
+                prop_assert_eq!(&found, &(ends.clone(), records, place == Place::Quoted), "{:?}", level);
             }
-            prop_assert_eq!(fast, ends);
-            prop_assert_eq!(closed, place != Place::Quoted);
         }
     }
 }

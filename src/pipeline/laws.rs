@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::scan_laws::Pieces;
+use super::reference::Pieces;
 use super::{ReportError, read_report};
 use crate::domain::{
     Address, AssetFacts, AssetKey, CveId, FailureKind, Policy, REPORT_COLUMNS, RankedCve, Rating, Score,

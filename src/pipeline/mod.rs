@@ -26,8 +26,11 @@ mod label;
 #[cfg(test)]
 mod laws;
 mod merge;
+mod part;
 mod plan;
 mod read;
+#[cfg(any(test, fuzzing))]
+mod reference;
 mod scan;
 #[cfg(test)]
 mod scan_laws;
@@ -40,4 +43,6 @@ pub use label::label_records;
 pub use merge::{AddressMerge, ReportAddresses, merge_into};
 pub use plan::{Comparison, compare};
 pub use read::{ReadProgress, ReportFacts, check_row_count, read_report};
+#[cfg(any(test, fuzzing))]
+pub use reference::hold_scanner_to_csv;
 pub use verify::{Seen, Verification, verify};

@@ -70,8 +70,8 @@ pub fn read_report<R: Read + Send>(
     policy: &Policy,
     observe: &mut dyn FnMut(ReadProgress) -> ControlFlow<()>,
 ) -> Result<ReportFacts, ReportError> {
-    decoded(source, |source, gzip| {
-        let mut scanner = Scanner::new(source);
+    decoded(source, |parts, gzip| {
+        let mut scanner = Scanner::new(parts);
         let header = scanner.header(|record| {
             let header = Header::read(record)?;
             let columns = header.read_columns();

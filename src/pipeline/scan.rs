@@ -1,42 +1,41 @@
-//! The CSV scanner: records of borrowed cells from a stream of bytes.
+//! The CSV scanner: records of borrowed cells from parts of a report.
 //!
-//! Cells that nobody reads are never copied, looked at or kept; a record that is split anywhere between two reads is put
-//! together from the parts that matter. The buffer therefore stays small whatever the size of cells, rows and file.
+//! Records are read where they lie in a part. One that goes on in the next is put together in a seam, from the cells that
+//! are read:
+//!
+//! ```text
+//! parts  ▏record,record,reco▕▏rd,record,record,…▕
+//! seam                  reco   rd
+//! ```
+//!
+//! Cells that nobody reads are never copied or looked at, so memory stays small whatever the size of cells, rows and file.
 //!
 //! A record must have as many cells as the header: a misplaced quote or comma would shift the cells behind it, and labels
 //! would be written by the wrong columns. Lines without any character are no records.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
 
 use super::error::{MAX_CELL_BYTES, ReportError};
-use super::index::{BLOCK_BYTES, CellEnds, offset};
+use super::index::offset;
+use super::part::{Part, Parts};
 
-/// The buffer's size at first: it and its offsets stay in a core's own cache.
-const BUFFER_BYTES: usize = 128 << 10;
-
-/// What may precede the header: the UTF-8 byte order mark.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Reads records from a stream.
-pub(super) struct Scanner<R> {
-    source: R,
-    buffer: Vec<u8>,
-    /// How much of the buffer holds bytes, and how much of that was looked at.
-    filled: usize,
-    indexed: usize,
-    ends: CellEnds,
-    /// The next record by its number in `ends`, its first cell there, and its first byte.
+/// Reads records from parts.
+pub(super) struct Scanner<P> {
+    parts: P,
+    /// The present part; none before the first and after the last.
+    part: Option<Part>,
+    /// The next record in the part: its number, its first cell, and its first byte.
     record: usize,
     first: usize,
     start: usize,
+    seam: Seam,
     /// Which columns are read; `None` until the header is.
     columns: Option<Vec<bool>>,
     rows: u64,
     /// Where the records are that were handed out last.
     spans: Vec<Span>,
-    ended: bool,
-    ending: Ending,
+    /// Whether what was read last ends within quotes.
+    is_quoted: bool,
 }
 
 /// Where a record is: its first byte, and its cells among all cells.
@@ -47,12 +46,25 @@ struct Span {
     end: usize,
 }
 
-/// How the last record ends; known when the source has ended.
+/// A record that several parts have a share in. Cells that are not read are empty here.
+#[derive(Default)]
+struct Seam {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    /// How many bytes of the report it covers.
+    covered: usize,
+}
+
+/// How a record ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     LineEnd,
-    Cell,
+    /// With the report.
+    Cut,
+    /// With the report, in quotes.
     OpenQuote,
+    /// It goes on in the next part.
+    Open,
 }
 
 /// Some records that follow each other.
@@ -73,7 +85,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// A record: its cells, as they stand in the buffer.
+/// A record: its cells, as they stand in the report.
 #[derive(Clone, Copy)]
 pub(super) struct Record<'a> {
     bytes: &'a [u8],
@@ -127,34 +139,66 @@ fn unescaped(mut quoted: &[u8]) -> Vec<u8> {
     content
 }
 
-impl<R: Read> Scanner<R> {
-    pub(super) fn new(source: R) -> Self {
-        Self::with_buffer(source, BUFFER_BYTES)
+impl Seam {
+    fn is_begun(&self) -> bool {
+        self.covered > 0
     }
 
-    /// With a buffer of another size at first.
-    pub(super) fn with_buffer(source: R, buffer_bytes: usize) -> Self {
-        Self {
-            source,
-            buffer: vec![0; buffer_bytes.max(4 * BLOCK_BYTES)],
-            filled: 0,
-            indexed: 0,
-            ends: CellEnds::new(),
-            record: 0,
-            first: 0,
-            start: 0,
-            columns: None,
-            rows: 0,
-            spans: Vec::new(),
-            ended: false,
-            ending: Ending::LineEnd,
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.covered = 0;
+    }
+
+    /// Takes a share of the record: the bytes from `start` to `stop`, and the cells that end there. A record that ends
+    /// there does so at `stop`.
+    fn take(&mut self, bytes: &[u8], (start, stop): (usize, usize), ends: &[u32], columns: Option<&[bool]>) {
+        let mut from = start;
+        for end in ends {
+            let end = *end as usize;
+            self.extend(&bytes[from..end], columns);
+            self.ends.push(offset(self.bytes.len()));
+            // Stands where the separator was.
+            self.bytes.push(b',');
+            from = end + 1;
+        }
+        self.extend(bytes.get(from..stop).unwrap_or_default(), columns);
+        self.covered += stop - start;
+    }
+
+    /// Takes a share of the cell under way.
+    fn extend(&mut self, bytes: &[u8], columns: Option<&[bool]>) {
+        if is_read(columns, self.ends.len()) {
+            self.bytes.extend_from_slice(bytes);
         }
     }
 
-    /// How large the buffer is by now.
+    /// Ends the record with the report.
+    fn finish(&mut self) {
+        self.ends.push(offset(self.bytes.len()));
+    }
+}
+
+impl<P: Parts> Scanner<P> {
+    pub(super) fn new(parts: P) -> Self {
+        Self {
+            parts,
+            part: None,
+            record: 0,
+            first: 0,
+            start: 0,
+            seam: Seam::default(),
+            columns: None,
+            rows: 0,
+            spans: Vec::new(),
+            is_quoted: false,
+        }
+    }
+
+    /// How much memory the seam takes by now.
     #[cfg(test)]
-    pub(super) const fn buffer_bytes(&self) -> usize {
-        self.buffer.len()
+    pub(super) fn seam_bytes(&self) -> usize {
+        self.seam.bytes.capacity() + self.seam.ends.capacity() * size_of::<u32>()
     }
 
     /// Reads the names of the columns; `choose` says which of them are to be read.
@@ -165,12 +209,6 @@ impl<R: Read> Scanner<R> {
         &mut self,
         choose: impl FnOnce(Record<'_>) -> Result<(T, Vec<bool>), ReportError>,
     ) -> Result<T, ReportError> {
-        self.fill()?;
-        if self.buffer[..self.filled].starts_with(BYTE_ORDER_MARK) {
-            // The mark is no part of a cell, so a quote may follow: the index begins behind it.
-            (self.start, self.indexed) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len());
-        }
-        self.index();
         let (chosen, columns) = choose(self.read_records(1)?.iter().next().ok_or(ReportError::Empty)?)?;
         self.columns = Some(columns);
         Ok(chosen)
@@ -181,129 +219,138 @@ impl<R: Read> Scanner<R> {
     /// # Errors
     /// When the source fails, or a record is none; the scanner is of no use then.
     pub(super) fn read_records(&mut self, limit: usize) -> Result<Records<'_>, ReportError> {
+        self.seam.clear();
         self.spans.clear();
-        while self.spans.is_empty() {
-            while self.spans.len() < limit
-                && let Some(end) = self.ends.record_end(self.record)
-            {
-                let stop = self.ends.offsets()[end - 1] as usize;
-                let span = Span {
-                    start: self.start,
-                    first: self.first,
-                    end,
-                };
-                (self.record, self.first, self.start) = (self.record + 1, end, stop + 1);
-                let is_blank = span.end - span.first == 1 && stop == span.start;
-                if !is_blank {
-                    self.check(span, stop, true)?;
-                    self.rows += u64::from(self.columns.is_some());
-                    self.spans.push(span);
-                }
+        let has_more = loop {
+            self.take_whole_records(limit)?;
+            if !self.spans.is_empty() {
+                break true;
             }
-            if self.spans.is_empty() {
-                if self.ended {
-                    break;
-                }
-                self.keep_pending()?;
-                self.fill()?;
-                self.index();
+            if !self.advance()? {
+                break false;
             }
-        }
-        Ok(Records {
-            bytes: &self.buffer,
-            ends: self.ends.offsets(),
-            spans: &self.spans,
-        })
-    }
-
-    /// Reads until the buffer is full or the source ends.
-    fn fill(&mut self) -> Result<(), ReportError> {
-        while self.filled < self.buffer.len() {
-            match self.source.read(&mut self.buffer[self.filled..]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
-                }
-                Ok(length) => self.filled += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+            if !self.spans.is_empty() {
+                return Ok(Records {
+                    bytes: &self.seam.bytes,
+                    ends: &self.seam.ends,
+                    spans: &self.spans,
+                });
             }
-        }
-        Ok(())
-    }
-
-    /// Finds the cells of what was read.
-    fn index(&mut self) {
-        let bytes = &self.buffer[..self.filled];
-        self.indexed = self.ends.scan(bytes, self.indexed);
-        if self.ended {
-            let closed = self.ends.finish(bytes, self.indexed, self.start);
-            self.ending = match self.ends.offsets().last() {
-                _ if !closed => Ending::OpenQuote,
-                Some(end) if *end as usize == self.filled => Ending::Cell,
-                _ => Ending::LineEnd,
-            };
-        }
-    }
-
-    /// Moves the record under way to the front of the buffer, without the cells that nobody reads, and makes room
-    /// behind it.
-    fn keep_pending(&mut self) -> Result<(), ReportError> {
-        let pending = Span {
-            start: self.start,
-            first: self.first,
-            end: self.ends.offsets().len(),
         };
-        self.check(pending, self.indexed, false)?;
-        let pending = self.ends.offsets()[self.first..].to_vec();
-        let (mut from, mut to) = (self.start, 0);
-        let mut moved = Vec::with_capacity(pending.len());
-        for (column, end) in pending.into_iter().enumerate() {
-            let end = end as usize;
-            if is_read(self.columns.as_deref(), column) {
-                self.buffer.copy_within(from..end, to);
-                to += end - from;
+        let part = self.part.as_ref().filter(|_| has_more);
+        Ok(part.map_or(
+            Records {
+                bytes: &[],
+                ends: &[],
+                spans: &[],
+            },
+            |part| Records {
+                bytes: part.bytes(),
+                ends: part.ends().offsets(),
+                spans: &self.spans,
+            },
+        ))
+    }
+
+    /// Finds the next records that lie wholly in the part.
+    fn take_whole_records(&mut self, limit: usize) -> Result<(), ReportError> {
+        let Some(part) = &self.part else {
+            return Ok(());
+        };
+        let ends = part.ends();
+        while self.spans.len() < limit
+            && let Some(end) = ends.record_end(self.record)
+        {
+            let cells = &ends.offsets()[self.first..end];
+            let stop = *cells.last().expect("a record has a cell") as usize;
+            let span = Span {
+                start: self.start,
+                first: self.first,
+                end,
+            };
+            (self.record, self.first, self.start) = (self.record + 1, end, stop + 1);
+            if cells.len() > 1 || stop > span.start {
+                self.check((span.start, stop), cells, Ending::LineEnd)?;
+                self.rows += u64::from(self.columns.is_some());
+                self.spans.push(span);
             }
-            moved.push(offset(to));
-            to += 1;
-            from = end + 1;
-        }
-        if !is_read(self.columns.as_deref(), moved.len()) && self.indexed > from {
-            // One byte stays, so that a line with a single cell that is not read does not look blank.
-            self.buffer.copy_within(from..=from, to);
-            to += 1;
-            from = self.indexed;
-        }
-        self.buffer.copy_within(from..self.filled, to);
-        self.indexed = to + self.indexed - from;
-        self.filled = to + self.filled - from;
-        self.ends.keep_pending(moved.into_iter());
-        (self.record, self.first, self.start) = (0, 0, 0);
-        if self.filled > self.buffer.len() / 2 {
-            self.buffer.resize(self.buffer.len() * 2, 0);
         }
         Ok(())
     }
 
-    /// Checks a record, whole or under way up to `stop`, against the header. What it finds does not depend on how much of
-    /// the record is there.
-    fn check(&self, span: Span, stop: usize, whole: bool) -> Result<(), ReportError> {
-        let Span { start, first, end } = span;
+    /// Goes on to the next part, and takes what is left of the present one into the seam. A record that ends in the seam
+    /// becomes the one span. `false` at the end of the report.
+    fn advance(&mut self) -> Result<bool, ReportError> {
+        if let Some(part) = &self.part {
+            let (bytes, ends) = (part.bytes(), &part.ends().offsets()[self.first..]);
+            self.seam
+                .take(bytes, (self.start, bytes.len()), ends, self.columns.as_deref());
+            self.is_quoted = part.ends().ends_quoted();
+            self.check_seam(Ending::Open)?;
+        }
+        self.part = self.parts.next(self.part.take())?;
+        (self.record, self.first, self.start) = (0, 0, 0);
+        let Some(part) = &self.part else {
+            if !self.seam.is_begun() {
+                return Ok(false);
+            }
+            self.seam.finish();
+            self.check_seam(if self.is_quoted {
+                Ending::OpenQuote
+            } else {
+                Ending::Cut
+            })?;
+            self.hand_out_seam();
+            return Ok(true);
+        };
+        self.start = part.ends().start();
+        let ends = part.ends().record_end(0).filter(|_| self.seam.is_begun());
+        if let Some(end) = ends {
+            let ends = &part.ends().offsets()[..end];
+            let stop = *ends.last().expect("a record has a cell") as usize;
+            self.seam
+                .take(part.bytes(), (self.start, stop), ends, self.columns.as_deref());
+            self.check_seam(Ending::LineEnd)?;
+            self.hand_out_seam();
+            (self.record, self.first, self.start) = (1, end, stop + 1);
+        }
+        Ok(true)
+    }
+
+    fn hand_out_seam(&mut self) {
+        self.rows += u64::from(self.columns.is_some());
+        self.spans.push(Span {
+            start: 0,
+            first: 0,
+            end: self.seam.ends.len(),
+        });
+    }
+
+    /// Checks the record in the seam. What it finds does not depend on how much of the record is there.
+    fn check_seam(&self, ending: Ending) -> Result<(), ReportError> {
+        let stop = match (&self.columns, ending) {
+            (None, _) => self.seam.covered,
+            (Some(_), Ending::Open) => self.seam.bytes.len(),
+            (Some(_), _) => self.seam.ends.last().map_or(0, |end| *end as usize),
+        };
+        self.check((0, stop), &self.seam.ends, ending)
+    }
+
+    /// Checks a record, whole or under way up to `stop`, against the header.
+    fn check(&self, (start, stop): (usize, usize), ends: &[u32], ending: Ending) -> Result<(), ReportError> {
         let is_long = stop - start > MAX_CELL_BYTES;
-        let is_last = whole && end == self.ends.offsets().len();
-        let ending = if is_last { self.ending } else { Ending::LineEnd };
         let Some(columns) = &self.columns else {
             return match ending {
                 _ if is_long => Err(ReportError::HeaderTooLong),
                 Ending::OpenQuote => Err(ReportError::UnclosedQuote { row: 0 }),
-                Ending::Cell | Ending::LineEnd => Ok(()),
+                _ => Ok(()),
             };
         };
-        let (row, cells) = (self.rows + 1, end - first);
+        let (row, cells) = (self.rows + 1, ends.len());
         if is_long {
-            let ends = self.ends.offsets()[first..end].iter().map(|end| *end as usize);
+            let ends = ends.iter().map(|end| *end as usize);
             let mut from = start;
-            for (end, is_read) in ends.chain((!whole).then_some(stop)).zip(columns) {
+            for (end, is_read) in ends.chain((ending == Ending::Open).then_some(stop)).zip(columns) {
                 if *is_read && end.saturating_sub(from) > MAX_CELL_BYTES {
                     return Err(ReportError::CellTooLong { row });
                 }
@@ -314,8 +361,9 @@ impl<R: Read> Scanner<R> {
         match ending {
             _ if cells > columns => Err(ReportError::RowTooLong { row, columns }),
             Ending::OpenQuote => Err(ReportError::UnclosedQuote { row }),
-            _ if cells == columns || !whole => Ok(()),
-            Ending::Cell => Err(ReportError::CutRow { row, cells, columns }),
+            Ending::Open => Ok(()),
+            _ if cells == columns => Ok(()),
+            Ending::Cut => Err(ReportError::CutRow { row, cells, columns }),
             Ending::LineEnd => Err(ReportError::RowTooShort { row, cells, columns }),
         }
     }

@@ -6,14 +6,18 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use utoipa::ToSchema;
 
+use super::audit_chain::FIRST;
+use super::canonical::{hash_of, without_fractions};
 use super::{Store, StoreError};
-use crate::domain::{AuditId, Timestamp};
+use crate::domain::{ApiKeyId, ApiKeyName, AuditCondition, AuditField, AuditId, Timestamp};
 
 /// Who asks for something: an API key's name, or the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The key's name, or `scheduler`.
     pub user: String,
+    /// The key's id; none for the key of the settings and the scheduler.
+    pub key_id: Option<ApiKeyId>,
     /// The id of the request, if it came by one.
     pub request_id: Option<String>,
     /// The address it came from, if any.
@@ -23,16 +27,27 @@ pub struct Actor {
 impl Actor {
     /// The service itself.
     pub fn scheduler() -> Self {
-        Self::named("scheduler".to_owned())
+        Self::named(ApiKeyName::SCHEDULER)
     }
 
-    /// Someone whose request is over.
-    pub(super) const fn named(user: String) -> Self {
+    /// Someone without a key and a request, by name.
+    pub fn named(user: &str) -> Self {
         Self {
-            user,
+            user: user.to_owned(),
+            key_id: None,
             request_id: None,
             address: None,
         }
+    }
+
+    /// Whose run it is; the request is over.
+    pub(super) fn of_run(row: &SqliteRow) -> Result<Self, StoreError> {
+        let key_id: Option<&str> = row.try_get("requested_by_key")?;
+        let key_id = key_id.map(str::parse).transpose();
+        Ok(Self {
+            key_id: key_id.map_err(|_| StoreError::corrupt("runs.requested_by_key"))?,
+            ..Self::named(row.try_get("requested_by")?)
+        })
     }
 }
 
@@ -49,26 +64,43 @@ pub enum AuditAction {
     RunApprove,
     RunCancel,
     Adopt,
+    RotateKeys,
+    CreateKey,
+    DeleteKey,
+    Refuse,
+    Forbid,
 }
 
 impl AuditAction {
     /// The action as it stands in records.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Create => "create",
+            Self::Create | Self::CreateKey => "create",
             Self::Update => "update",
-            Self::Delete => "delete",
+            Self::Delete | Self::DeleteKey => "delete",
             Self::RunStart => "run_start",
             Self::RunEnd => "run_end",
             Self::RunHold => "run_hold",
             Self::RunApprove => "run_approve",
             Self::RunCancel => "run_cancel",
             Self::Adopt => "adopt",
+            Self::RotateKeys => "rotate_keys",
+            Self::Refuse => "refuse",
+            Self::Forbid => "forbid",
+        }
+    }
+
+    /// Class and subclass of records of the action.
+    const fn area(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CreateKey | Self::DeleteKey => ("api_key", "api_key"),
+            Self::Refuse | Self::Forbid => ("authentication", "api_key"),
+            _ => ("integration", "context"),
         }
     }
 }
 
-/// What is to be recorded of one action on an integration or its runs. The objects carry no secret.
+/// What is to be recorded of one action. The objects carry no secret.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
     /// Who did it.
@@ -77,7 +109,7 @@ pub struct AuditEntry {
     pub action: AuditAction,
     /// The sentence for the reader.
     pub description: String,
-    /// The id of what it was done to.
+    /// The id of what it was done to; empty where it has none.
     pub original_id: String,
     /// What that was before.
     pub original_object: Option<Value>,
@@ -92,15 +124,17 @@ pub struct AuditRecord {
     pub id: AuditId,
     /// When it was written, in milliseconds since 1970 UTC.
     pub timestamp: i64,
-    /// What area it belongs to: `integration`.
+    /// What area it belongs to: `integration`, `api_key` or `authentication`.
     pub class: String,
-    /// What part of the area: `context`.
+    /// What part of the area: `context` or `api_key`.
     pub subclass: String,
     /// What was done: `create`, `update`, `delete`, `run_start`, `run_end`, `run_hold`, `run_approve`, `run_cancel`,
-    /// `adopt`.
+    /// `adopt`, `rotate_keys`; of authentication `refuse` (no valid key) and `forbid` (too narrow a role).
     pub action: String,
-    /// The name of the API key that did it, or `scheduler`.
+    /// The name of the API key that did it, `admin` for the one of the settings, `scheduler`, or `anonymous`.
     pub user: String,
+    /// The id of the API key that did it; null for the one of the settings, the scheduler and those without a key.
+    pub key_id: Option<String>,
     /// A sentence for the reader.
     pub description: String,
     /// Always empty: nobody acts for another here.
@@ -117,6 +151,12 @@ pub struct AuditRecord {
     pub request_id: Option<String>,
     /// The address that the request came from.
     pub address: Option<String>,
+    /// The hash of the record before; 64 zeros for the first one.
+    #[schema(example = "0000000000000000000000000000000000000000000000000000000000000000")]
+    pub previous_hash: String,
+    /// The SHA-256 of this record as canonical JSON without this member.
+    #[schema(example = "6b23c0d5f35d1b11f9b683f0b0a617355deb11277d91ae091d399c655b87940d")]
+    pub hash: String,
 }
 
 /// Which audit records are wanted, the newest first. Texts compare exactly.
@@ -126,49 +166,14 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Not after this time.
     pub until: Option<Timestamp>,
-    /// With these values: column name (`class`, `subclass`, `action`, `user`, `original_id`) and value.
-    pub equal: Vec<(AuditField, String)>,
+    /// That are like this.
+    pub condition: AuditCondition,
     /// Older than the record of this number: the cursor of the page before.
     pub before: Option<i64>,
     /// So many records are passed over.
     pub offset: u32,
     /// At most so many records.
     pub limit: u32,
-}
-
-/// A column of the audit log that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of the record's members")]
-pub enum AuditField {
-    Class,
-    Subclass,
-    Action,
-    User,
-    OriginalId,
-}
-
-impl AuditField {
-    /// The field of a record's member.
-    pub fn read(name: &str) -> Option<Self> {
-        Some(match name {
-            "class" => Self::Class,
-            "subclass" => Self::Subclass,
-            "action" => Self::Action,
-            "user" => Self::User,
-            "original_id" => Self::OriginalId,
-            _ => return None,
-        })
-    }
-
-    const fn condition(self) -> &'static str {
-        match self {
-            Self::Class => " AND class = ",
-            Self::Subclass => " AND subclass = ",
-            Self::Action => " AND action = ",
-            Self::User => " AND user = ",
-            Self::OriginalId => " AND original_id = ",
-        }
-    }
 }
 
 impl Store {
@@ -183,9 +188,8 @@ impl Store {
             .push_bind(query.until.map_or(i64::MAX, Timestamp::as_millis));
         sql.push(" AND number < ")
             .push_bind(query.before.unwrap_or(i64::MAX));
-        for (field, value) in &query.equal {
-            sql.push(field.condition()).push_bind(value);
-        }
+        sql.push(" AND ");
+        push_condition(&mut sql, &query.condition);
         sql.push(" ORDER BY number DESC LIMIT ")
             .push_bind(query.limit)
             .push(" OFFSET ")
@@ -210,33 +214,91 @@ impl Store {
     }
 }
 
-/// Writes a record in the transaction of what it tells of.
+/// Writes a record in the transaction of what it tells of, at the end of the chain.
 pub(super) async fn append(
     tx: &mut SqliteConnection,
     entry: &AuditEntry,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let last = sqlx::query_scalar(
+        "SELECT coalesce((SELECT hash FROM audit ORDER BY number DESC LIMIT 1), (SELECT hash FROM audit_anchor))",
+    );
+    let previous_hash: Option<String> = last.fetch_one(&mut *tx).await?;
+    let (class, subclass) = entry.action.area();
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut record = AuditRecord {
+        id: AuditId::new(now),
+        timestamp: now.as_millis(),
+        class: class.to_owned(),
+        subclass: subclass.to_owned(),
+        action: entry.action.as_str().to_owned(),
+        user: entry.actor.user.clone(),
+        key_id: entry.actor.key_id.map(|id| id.to_string()),
+        description: entry.description.clone(),
+        impersonator: None,
+        original_id: some(&entry.original_id),
+        original_object: entry.original_object.clone().map(without_fractions),
+        new_object: entry.new_object.clone().map(without_fractions),
+        request_id: entry.actor.request_id.clone(),
+        address: entry.actor.address.clone(),
+        previous_hash: previous_hash.unwrap_or_else(|| FIRST.to_owned()),
+        hash: String::new(),
+    };
+    record.hash = hash_of(&record);
     sqlx::query(
-        "INSERT INTO audit (id, timestamp_ms, class, subclass, action, user, description, original_id, \
-         original_object, new_object, request_id, address) \
-         VALUES ($1, $2, 'integration', 'context', $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO audit (id, timestamp_ms, class, subclass, action, user, key_id, description, original_id, \
+         original_object, new_object, request_id, address, previous_hash, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
-    .bind(AuditId::new(now).to_string())
-    .bind(now.as_millis())
-    .bind(entry.action.as_str())
-    .bind(&entry.actor.user)
-    .bind(&entry.description)
-    .bind(&entry.original_id)
-    .bind(entry.original_object.as_ref().map(Value::to_string))
-    .bind(entry.new_object.as_ref().map(Value::to_string))
-    .bind(&entry.actor.request_id)
-    .bind(&entry.actor.address)
+    .bind(record.id.to_string())
+    .bind(record.timestamp)
+    .bind(&record.class)
+    .bind(&record.subclass)
+    .bind(&record.action)
+    .bind(&record.user)
+    .bind(&record.key_id)
+    .bind(&record.description)
+    .bind(&record.original_id)
+    .bind(record.original_object.as_ref().map(Value::to_string))
+    .bind(record.new_object.as_ref().map(Value::to_string))
+    .bind(&record.request_id)
+    .bind(&record.address)
+    .bind(&record.previous_hash)
+    .bind(&record.hash)
     .execute(tx)
     .await?;
     Ok(())
 }
 
-fn record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
+/// Writes a condition as SQL, in brackets. A member that is not there differs from every text, which `IS` says.
+pub(super) fn push_condition(sql: &mut QueryBuilder<Sqlite>, condition: &AuditCondition) {
+    let parts = match condition {
+        AuditCondition::Equal(field, value) => {
+            sql.push(column(*field)).push(" IS ").push_bind(value.clone());
+            return;
+        }
+        AuditCondition::NotEqual(field, value) => {
+            sql.push(column(*field)).push(" IS NOT ").push_bind(value.clone());
+            return;
+        }
+        AuditCondition::All(parts) => (parts, " AND ", "(1 = 1"),
+        AuditCondition::Any(parts) => (parts, " OR ", "(1 = 0"),
+    };
+    let (parts, join, begin) = parts;
+    sql.push(begin);
+    for part in parts {
+        sql.push(join);
+        push_condition(sql, part);
+    }
+    sql.push(")");
+}
+
+const fn column(field: AuditField) -> &'static str {
+    // The names of the columns are those of the members.
+    field.as_str()
+}
+
+pub(super) fn record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
     let object = |column: &'static str| -> Result<Option<Value>, StoreError> {
         let text: Option<String> = row.try_get(column)?;
         text.map(|text| serde_json::from_str(&text))
@@ -253,6 +315,7 @@ fn record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
         subclass: row.try_get("subclass")?,
         action: row.try_get("action")?,
         user: row.try_get("user")?,
+        key_id: row.try_get("key_id")?,
         description: row.try_get("description")?,
         impersonator: None,
         original_id: row.try_get("original_id")?,
@@ -260,5 +323,9 @@ fn record(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
         new_object: object("new_object")?,
         request_id: row.try_get("request_id")?,
         address: row.try_get("address")?,
+        previous_hash: row
+            .try_get::<Option<String>, _>("previous_hash")?
+            .unwrap_or_default(),
+        hash: row.try_get::<Option<String>, _>("hash")?.unwrap_or_default(),
     })
 }

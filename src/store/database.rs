@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, SqlitePool as Pool, Transaction};
 
-use super::{Keyring, StoreError};
+use super::{AuditVerdict, Keyring, StoreError, audit_chain};
 
 /// Every migration, in order. A test walks them; what is listed here is never edited again.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -20,6 +20,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         2,
         "holds_and_plans",
         include_str!("../../migrations/0002_holds_and_plans.sql"),
+    ),
+    (
+        3,
+        "keys_and_audit_chain",
+        include_str!("../../migrations/0003_keys_and_audit_chain.sql"),
     ),
 ];
 
@@ -73,11 +78,36 @@ impl Store {
             .max_connections(READERS)
             .connect_with(reading)
             .await?;
-        Ok(Self {
+        let store = Self {
             readers,
             writer,
             keyring: keyring.into(),
-        })
+        };
+        let chained = store.chain_old_records().await?;
+        if chained > 0 {
+            tracing::info!(records = chained, "chained the audit records of an older version");
+        }
+        Ok(store)
+    }
+
+    /// Looks at the chain of the audit log in the database file of a path, which may be in use, and changes nothing.
+    ///
+    /// # Errors
+    /// When the file is none of this version's, or cannot be read.
+    pub async fn verify_audit_of(path: &Path, contains: Option<&str>) -> Result<AuditVerdict, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        let mut tx = pool.begin().await?;
+        let verdict = audit_chain::verify(&mut tx, contains).await;
+        drop(tx);
+        pool.close().await;
+        verdict
     }
 
     /// The path of the database file that a URL names; `None` when it names none of SQLite's.
@@ -209,6 +239,13 @@ pub(super) mod tests {
         INSERT INTO audit VALUES (1, '01a20d2a-52f4-76b3-85de-865a20570c92', 1, 'integration', 'context', 'create', 'admin',
             'made', NULL, NULL, NULL, NULL, NULL);";
 
+    /// More audit records than are chained at a time, some of them deleted, and the beginning too.
+    const FILL_AUDIT: &str = "
+        WITH RECURSIVE numbers (number) AS (SELECT 2 UNION ALL SELECT number + 1 FROM numbers WHERE number < 1210)
+        INSERT INTO audit SELECT number, printf('01a20d2a-52f4-76b3-85de-%012d', number), number, 'integration', 'context',
+            'update', 'admin', 'changed ü', 'x', '{\"b\":1,\"a\":[1.5,null]}', NULL, NULL, NULL FROM numbers;
+        DELETE FROM audit WHERE number < 8;";
+
     #[tokio::test]
     async fn a_filled_database_of_each_version_is_brought_up_to_date() {
         for version in 1..MIGRATIONS.len() {
@@ -222,6 +259,7 @@ pub(super) mod tests {
                 .unwrap();
             migrator(&MIGRATIONS[..1]).run(&old).await.unwrap();
             sqlx::raw_sql(FILL).execute(&old).await.unwrap();
+            sqlx::raw_sql(FILL_AUDIT).execute(&old).await.unwrap();
             migrator(&MIGRATIONS[..version]).run(&old).await.unwrap();
             old.close().await;
 
@@ -240,6 +278,8 @@ pub(super) mod tests {
                 .await
                 .unwrap();
             assert_eq!(labels[0].labels.as_lines(), "6.5");
+            let verdict = store.verify_audit(None).await.unwrap();
+            assert_eq!((verdict.valid, verdict.records), (true, 1203), "{verdict:?}");
         }
     }
 

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The run holds nothing back: a later one judged afresh, or what it kept was applied.
     #[error("the run holds nothing back")]
     NothingHeld,
+    /// Without the key nobody could make keys.
+    #[error("it is the last key that may do everything")]
+    LastAdminKey,
     /// The run has ended already.
     #[error("the run has ended already")]
     RunEnded(RunState),

@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// Deletes the audit records from before a time, from the oldest on and without a gap; the newest one stays in any
-    /// case. Gives how many.
+    /// case, and the hash of the last one that goes stays as the anchor of the others. Gives how many.
     ///
     /// # Errors
     /// When the database cannot.
@@ -84,17 +84,26 @@ impl Store {
         let mut pruned = 0;
         loop {
             let mut tx = self.write().await?;
-            let deleted = sqlx::query(
-                "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE number < $1 ORDER BY number LIMIT $2)",
+            // The chain begins behind the anchor, so that it stays whole; only what lies before it can be deleted.
+            let moved = sqlx::query(
+                "UPDATE audit_anchor SET (number, hash) = (SELECT number, hash FROM audit WHERE number = last.number), \
+                 deleted = deleted + last.count, moved_at = $3 \
+                 FROM (SELECT max(number) AS number, count(*) AS count FROM \
+                 (SELECT number FROM audit WHERE number < $1 ORDER BY number LIMIT $2)) AS last \
+                 WHERE last.number IS NOT NULL",
             )
             .bind(first_kept)
             .bind(i64::try_from(PRUNE_ROWS).unwrap_or(i64::MAX))
+            .bind(before.as_millis())
             .execute(&mut *tx)
             .await?;
-            tx.commit().await?;
-            if deleted.rows_affected() == 0 {
+            if moved.rows_affected() == 0 {
                 return Ok(pruned);
             }
+            let deleted = sqlx::query("DELETE FROM audit WHERE number <= (SELECT number FROM audit_anchor)")
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
             pruned += deleted.rows_affected();
         }
     }

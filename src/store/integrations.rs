@@ -84,7 +84,10 @@ impl Store {
         .execute(&mut *tx)
         .await;
         inserted.map_err(name_taken)?;
-        audit::append(&mut tx, entry, now).await?;
+        let mut entry = entry.clone();
+        let print = self.keyring.fingerprint(new.client_secret.expose());
+        note_secret(&mut entry.new_object, &print);
+        audit::append(&mut tx, &entry, now).await?;
         let run = match run {
             Some(start) => Some(run_start::start(&mut tx, new.id, start, None, now).await?.record),
             None => None,
@@ -111,7 +114,9 @@ impl Store {
         let sealed = client_secret.map(|secret| self.keyring.seal(secret.expose(), &id.to_string()));
         let (bytes, key_id) = sealed.map_or((None, None), |sealed| (Some(sealed.bytes), Some(sealed.key_id)));
         let mut tx = self.write().await?;
-        let before = integration(&row_of(&mut tx, id).await?)?;
+        let row = row_of(&mut tx, id).await?;
+        let print_before = self.fingerprint_of(&row, id)?;
+        let before = integration(&row)?;
         if before.tag != tag {
             return Err(StoreError::StaleTag);
         }
@@ -144,7 +149,11 @@ impl Store {
         .fetch_one(&mut *tx)
         .await;
         let after = integration(&row.map_err(name_taken)?)?;
-        audit::append(&mut tx, entry, now).await?;
+        let mut entry = entry.clone();
+        let print = client_secret.map(|secret| self.keyring.fingerprint(secret.expose()));
+        note_secret(&mut entry.original_object, &print_before);
+        note_secret(&mut entry.new_object, print.as_ref().unwrap_or(&print_before));
+        audit::append(&mut tx, &entry, now).await?;
         if moved {
             let order = super::CancelOrder::edited(&entry.actor);
             runs::cancel_unfinished(&mut tx, id, &order, now).await?;
@@ -194,28 +203,13 @@ impl Store {
         Ok(overviews)
     }
 
-    /// How many integrations there are.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn count_integrations(&self) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM integrations")
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(u64::try_from(count).unwrap_or_default())
-    }
-
     /// What a sign-in of the integration takes, with the secret opened.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Seal`] when the secret cannot be opened, or when the database cannot.
     pub async fn wiz_credentials(&self, id: IntegrationId) -> Result<WizCredentials, StoreError> {
         let row = row_of(&mut *self.readers.acquire().await?, id).await?;
-        let sealed = Sealed {
-            key_id: row.try_get("client_secret_key")?,
-            bytes: row.try_get("client_secret")?,
-        };
-        let opened = self.keyring.open(&sealed, &id.to_string())?;
+        let opened = self.keyring.open(&sealed(&row)?, &id.to_string())?;
         let connection = integration(&row)?.settings.wiz;
         Ok(WizCredentials {
             connection,
@@ -223,26 +217,13 @@ impl Store {
         })
     }
 
-    /// The names of the integrations whose secret the keyring does not open, in order.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn integrations_locked_out(&self) -> Result<Vec<String>, StoreError> {
-        let rows =
-            sqlx::query("SELECT id, name, client_secret, client_secret_key FROM integrations ORDER BY name")
-                .fetch_all(&self.readers)
-                .await?;
-        let mut names = Vec::new();
-        for row in rows {
-            let sealed = Sealed {
-                key_id: row.try_get("client_secret_key")?,
-                bytes: row.try_get("client_secret")?,
-            };
-            if self.keyring.open(&sealed, row.try_get("id")?).is_err() {
-                names.push(row.try_get("name")?);
-            }
-        }
-        Ok(names)
+    /// The mark of an integration's secret for the audit log.
+    pub(super) fn fingerprint_of(&self, row: &SqliteRow, id: IntegrationId) -> Result<String, StoreError> {
+        let opened = self.keyring.open(&sealed(row)?, &id.to_string());
+        Ok(match opened {
+            Ok(secret) => self.keyring.fingerprint(&secret),
+            Err(_) => "fingerprint:unknown".to_owned(),
+        })
     }
 
     /// The integration's report in Wiz, once it has one.
@@ -285,7 +266,25 @@ impl Store {
     }
 }
 
-async fn row_of(connection: &mut SqliteConnection, id: IntegrationId) -> Result<SqliteRow, StoreError> {
+/// The sealed secret of a row.
+pub(super) fn sealed(row: &SqliteRow) -> Result<Sealed, StoreError> {
+    Ok(Sealed {
+        key_id: row.try_get("client_secret_key")?,
+        bytes: row.try_get("client_secret")?,
+    })
+}
+
+/// Puts the mark of the secret where the secret would be in an object of an audit record.
+pub(super) fn note_secret(object: &mut Option<serde_json::Value>, print: &str) {
+    if let Some(wiz) = object.as_mut().and_then(|object| object.get_mut("wiz")) {
+        wiz["clientsecret"] = print.into();
+    }
+}
+
+pub(super) async fn row_of(
+    connection: &mut SqliteConnection,
+    id: IntegrationId,
+) -> Result<SqliteRow, StoreError> {
     let row = sqlx::query("SELECT * FROM integrations WHERE id = $1").bind(id.to_string());
     row.fetch_optional(connection)
         .await?

@@ -5,15 +5,20 @@
 //! and its audit record, facts coming into force and the plan's counts) is written in one transaction.
 
 mod adoption;
+mod api_keys;
 mod attempts;
 mod audit;
+mod audit_chain;
+mod canonical;
 mod database;
 mod error;
 mod facts;
+mod figures;
 mod history;
 mod holds;
 mod installation;
 mod integrations;
+mod kept_answers;
 mod ledger;
 mod lock;
 mod plan_pages;
@@ -25,14 +30,18 @@ mod run_notes;
 mod run_start;
 mod runs;
 mod seal;
+mod sealing;
 mod verification;
 
 pub use adoption::Adopted;
-pub use audit::{Actor, AuditAction, AuditEntry, AuditField, AuditQuery, AuditRecord};
+pub use api_keys::{ApiKeyProof, NewApiKey};
+pub use audit::{Actor, AuditAction, AuditEntry, AuditQuery, AuditRecord};
+pub use audit_chain::AuditVerdict;
 pub use database::Store;
 pub use error::StoreError;
 pub use facts::{FactSetId, StagingFacts};
 pub use integrations::{IntegrationOverview, NewIntegration, StoredReport};
+pub use kept_answers::{ANSWERS_KEPT_FOR, AnswerKey, KeptAnswer, RequestHash};
 pub use ledger::{AccountId, LedgerQuery};
 pub use lock::{DatabaseLock, LockError};
 pub use plan_pages::{Carrier, FactView, PlanPage, PlanQuery};
@@ -44,4 +53,5 @@ pub use run_notes::Reading;
 pub use run_start::{RunStart, StartedRun};
 pub use runs::{CancelOrder, RunsQuery};
 pub use seal::{Keyring, KeyringError};
+pub use sealing::{LockedOut, Rotation, SealingState};
 pub use verification::Verified;

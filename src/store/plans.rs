@@ -286,7 +286,7 @@ async fn keep_back(
         return Ok(());
     }
     let row = runs::row_of(tx, run.id()).await?;
-    let actor = Actor::named(row.try_get("requested_by")?);
+    let actor = Actor::of_run(&row)?;
     runs::append_run_hold(tx, &runs::record(&row)?, actor, now).await
 }
 

@@ -357,7 +357,7 @@ async fn end(
         .filter(|_| ending.state == RunState::Cancelled)
     {
         Some(order) => order.actor(),
-        None => Actor::named(row.try_get("requested_by")?),
+        None => Actor::of_run(&row)?,
     };
     runs::append_run_end(tx, &record, actor, now).await?;
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {

@@ -56,6 +56,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         check_tag(&mut tx, id, tag).await?;
+        let entry = &self.with_secret(&mut tx, id, entry).await?;
         let order = CancelOrder::by(&entry.actor, DELETED);
         runs::cancel_unfinished(&mut tx, id, &order, now).await?;
         erase(&mut tx, id).await?;
@@ -80,6 +81,7 @@ impl Store {
     ) -> Result<StartedRemoval, StoreError> {
         let mut tx = self.write().await?;
         check_tag(&mut tx, id, tag).await?;
+        let entry = &self.with_secret(&mut tx, id, entry).await?;
         let mut ended = None;
         let active = runs::newest(&mut tx, id, Newest::Active).await?;
         if let Some(other) = active.filter(|run| run.trigger != Trigger::Removal) {
@@ -99,6 +101,21 @@ impl Store {
         }
         tx.commit().await?;
         Ok(StartedRemoval { run: started, ended })
+    }
+}
+
+impl Store {
+    /// The entry with the mark of the integration's secret.
+    async fn with_secret(
+        &self,
+        tx: &mut SqliteConnection,
+        id: IntegrationId,
+        entry: &AuditEntry,
+    ) -> Result<AuditEntry, StoreError> {
+        let print = self.fingerprint_of(&integrations::row_of(tx, id).await?, id)?;
+        let mut entry = entry.clone();
+        integrations::note_secret(&mut entry.original_object, &print);
+        Ok(entry)
     }
 }
 

@@ -97,9 +97,9 @@ pub(super) async fn start(
     }
     let row = sqlx::query(
         "INSERT INTO runs (id, integration_id, state, trigger, requested_by, dry_run, full, resume_at, queued_at, \
-         approves, approved_by, report_choice, certificate) \
+         approves, approved_by, report_choice, certificate, requested_by_key) \
          VALUES ($1, $2, 'queued', $3, $4, $5, $6, $7, $7, $8, CASE WHEN $8 IS NULL THEN NULL ELSE $4 END, $9, \
-         (SELECT certificate FROM runs WHERE id = $8)) RETURNING *",
+         (SELECT certificate FROM runs WHERE id = $8), $10) RETURNING *",
     )
     .bind(RunId::new(now).to_string())
     .bind(integration.to_string())
@@ -110,6 +110,7 @@ pub(super) async fn start(
     .bind(now.as_millis())
     .bind(approves.map(|run| run.to_string()))
     .bind(start.flags.report.as_str())
+    .bind(start.actor.key_id.map(|id| id.to_string()))
     .fetch_one(&mut *tx)
     .await?;
     if start.trigger == Trigger::Schedule {
@@ -150,7 +151,7 @@ async fn join(
     }
     let more = sqlx::query(
         "UPDATE runs SET dry_run = min(dry_run, $2), full = max(full, $3), requested_by = $4, \
-         report_choice = CASE WHEN $5 = 'rerun' AND checkpoint ->> 'report_run' IS NULL THEN $5 ELSE report_choice END \
+         requested_by_key = $6, report_choice = CASE WHEN $5 = 'rerun' AND checkpoint ->> 'report_run' IS NULL THEN $5 ELSE report_choice END \
          WHERE id = $1 AND (dry_run > $2 OR full < $3 \
          OR (report_choice <> $5 AND $5 = 'rerun' AND checkpoint ->> 'report_run' IS NULL)) RETURNING *",
     )
@@ -159,6 +160,7 @@ async fn join(
     .bind(start.flags.full)
     .bind(&start.actor.user)
     .bind(start.flags.report.as_str())
+    .bind(start.actor.key_id.map(|id| id.to_string()))
     .fetch_optional(&mut *tx)
     .await?;
     let Some(row) = more else {

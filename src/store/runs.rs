@@ -8,8 +8,8 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::run_notes::rest_progress;
 use super::{Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Cancellation, Counts, IntegrationId, Phase, ReportChoice, RunId, RunRecord, RunState, SettingsTag,
-    Timestamp, Trigger,
+    ApiKeyId, Cancellation, Counts, IntegrationId, Phase, ReportChoice, RunId, RunRecord, RunState,
+    SettingsTag, Timestamp, Trigger,
 };
 
 /// By whom and why a run is to end.
@@ -17,6 +17,9 @@ use crate::domain::{
 pub struct CancelOrder {
     /// The name of the key, or `scheduler`.
     pub user: String,
+    /// The id of the key, if it has one.
+    #[serde(default)]
+    pub key_id: Option<ApiKeyId>,
     /// The id of the request.
     pub request_id: Option<String>,
     /// The address it came from.
@@ -30,11 +33,13 @@ impl CancelOrder {
     pub fn by(actor: &Actor, reason: &str) -> Self {
         let Actor {
             user,
+            key_id,
             request_id,
             address,
         } = actor.clone();
         Self {
             user,
+            key_id,
             request_id,
             address,
             reason: reason.to_owned(),
@@ -50,6 +55,7 @@ impl CancelOrder {
     pub fn actor(&self) -> Actor {
         Actor {
             user: self.user.clone(),
+            key_id: self.key_id,
             request_id: self.request_id.clone(),
             address: self.address.clone(),
         }

@@ -3,10 +3,13 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::digest::{self, digest};
+use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
+
+use super::canonical::hex;
 
 /// The keys that open sealed values; the first seals.
 ///
@@ -16,6 +19,8 @@ pub struct Keyring(Vec<Key>);
 struct Key {
     id: String,
     key: RandomizedNonceKey,
+    /// For keyed hashes; follows from the key and does not tell it.
+    hash_key: hmac::Key,
 }
 
 /// A sealed value with the id of the key that seals it.
@@ -64,6 +69,7 @@ impl Keyring {
                 .filter(|(id, _)| !id.is_empty())
                 .ok_or_else(form)?;
             let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| form())?);
+            let hash_key = hash_key(&key);
             let key = RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| form())?;
             if keys.iter().any(|other| other.id == id) {
                 return Err(KeyringError::Duplicate(id.to_owned()));
@@ -71,6 +77,7 @@ impl Keyring {
             keys.push(Key {
                 id: id.to_owned(),
                 key,
+                hash_key,
             });
         }
         if keys.is_empty() {
@@ -90,9 +97,32 @@ impl Keyring {
         Zeroizing::new(format!("k1:{}", STANDARD.encode(*key)))
     }
 
+    /// The id of the key that seals.
+    ///
+    /// # Panics
+    /// Never: a keyring has a key.
+    pub fn sealing_key(&self) -> &str {
+        &self.0.first().expect("a keyring has a key").id
+    }
+
+    /// What tells two texts apart and tells nothing of them to who does not have the key of that id; `None` when the key is
+    /// not there.
+    pub(super) fn keyed_hash(&self, key_id: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+        let key = self.0.iter().find(|key| key.id == key_id)?;
+        Some(hmac::sign(&key.hash_key, bytes).as_ref().to_vec())
+    }
+
+    /// A short mark of a secret for the audit log: the same for the same secret, as long as the same key seals.
+    pub(super) fn fingerprint(&self, secret: &str) -> String {
+        let key_id = self.sealing_key();
+        let hash = self.keyed_hash(key_id, secret.as_bytes()).unwrap_or_default();
+        let hash = hex(&hash[..hash.len().min(8)]);
+        format!("fingerprint:{key_id}:{hash}")
+    }
+
     /// Seals a text for one row, named by `bound_to`.
     pub(super) fn seal(&self, text: &str, bound_to: &str) -> Sealed {
-        let Key { id, key } = self.0.first().expect("a keyring has a key");
+        let Key { id, key, .. } = self.0.first().expect("a keyring has a key");
         let mut bytes = text.as_bytes().to_vec();
         let nonce = key
             .seal_in_place_append_tag(Aad::from(bound_to.as_bytes()), &mut bytes)
@@ -120,6 +150,12 @@ impl Keyring {
             str::from_utf8(opened).map_err(|_| refused())?.to_owned(),
         ))
     }
+}
+
+/// A key for hashes that follows from one for sealing.
+fn hash_key(key: &[u8]) -> hmac::Key {
+    let text = Zeroizing::new([b"wiz-context keyed hashes".as_slice(), key].concat());
+    hmac::Key::new(hmac::HMAC_SHA256, digest(&digest::SHA256, &text).as_ref())
 }
 
 impl fmt::Debug for Keyring {
@@ -164,6 +200,22 @@ mod tests {
             Keyring::read(&new).unwrap().open(&sealed, "row"),
             Err(KeyringError::UnknownKey("k1".into()))
         );
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_secret_and_the_key() {
+        let old = Keyring::generate();
+        let keyring = Keyring::read(&old).unwrap();
+        let print = keyring.fingerprint("planted");
+        assert_eq!(print, Keyring::read(&old).unwrap().fingerprint("planted"));
+        assert_ne!(print, keyring.fingerprint("planted2"));
+        assert_ne!(
+            print,
+            Keyring::read(&Keyring::generate())
+                .unwrap()
+                .fingerprint("planted")
+        );
+        assert_eq!(print.len(), "fingerprint:k1:0123456789abcdef".len());
     }
 
     #[test]

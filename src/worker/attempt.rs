@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::interruption::Interruption;
+use super::phase_timer::PhaseTimer;
 use super::planning::Plan;
 use super::waits::tell_of_waits;
 use super::workers::Workers;
@@ -27,6 +28,7 @@ pub(super) struct Attempt {
     pub(super) advanced: bool,
     /// What was shown last.
     shown: Option<(Phase, Progress)>,
+    timer: PhaseTimer,
     turn: Turn,
 }
 
@@ -43,6 +45,7 @@ impl Attempt {
             .store
             .begin_attempt(&run, integration.tag, has_account, full_push_every, now);
         let orders = begun.await?;
+        let timer = PhaseTimer::new(workers.metrics.clone(), workers.clock.clone());
         Ok(Self {
             workers,
             run,
@@ -51,6 +54,7 @@ impl Attempt {
             orders,
             advanced: false,
             shown: None,
+            timer,
             turn,
         })
     }
@@ -77,6 +81,7 @@ impl Attempt {
             .save_progress(&self.run, phase, &progress, self.now())
             .await?;
         self.shown = Some((phase, progress));
+        self.timer.enter(phase);
         self.workers.desk.run_moved(self.run.id());
         Ok(())
     }

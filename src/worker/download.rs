@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
 use super::interruption::{Interruption, broke_down};
@@ -90,9 +91,15 @@ impl Attempt {
         let (sender, channel) = mpsc::channel(PIECES_WAITING);
         let rows = Arc::new(AtomicU64::new(0));
         let (policy, rows_read) = (self.workers.settings.policy.clone(), Arc::clone(&rows));
+        // A run that is cancelled drops this future: the parser then stops at its next look, whatever still waits for it.
+        let abandoned = CancellationToken::new();
+        let _guard = abandoned.clone().drop_guard();
         let parser = tokio::task::spawn_blocking(move || {
             read_report(Pieces::new(channel), &policy, &mut |progress| {
                 rows_read.store(progress.rows, Ordering::Relaxed);
+                if abandoned.is_cancelled() {
+                    return ControlFlow::Break(());
+                }
                 ControlFlow::Continue(())
             })
         });

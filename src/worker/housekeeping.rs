@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::interruption::log;
 use super::workers::Workers;
-use crate::store::StoreError;
+use crate::store::{ANSWERS_KEPT_FOR, StoreError};
 
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_hours(24);
@@ -30,6 +30,7 @@ async fn tidy_up(workers: &Workers) -> Result<(), StoreError> {
     let (store, now) = (&workers.store, workers.clock.now());
     let retention = &workers.settings.retention;
     store.sweep_facts().await?;
+    store.prune_answers(now - ANSWERS_KEPT_FOR).await?;
     let runs = store.prune_runs(now - retention.age, retention.runs).await?;
     let audit_records = match retention.audit_age {
         Some(age) => store.prune_audit(now - age).await?,

@@ -63,7 +63,7 @@ impl From<StoreError> for Interruption {
             StoreError::Seal(error) => {
                 log(&error);
                 Self::from(Failure::permanent(
-                    FailureKind::Internal,
+                    FailureKind::Credentials,
                     "The client secret cannot be opened with the encryption keys of this service. Set \
                      WIZ_CONTEXT_ENCRYPTION_KEY to the key that it was stored with, or give the integration its client \
                      secret again.",

@@ -17,6 +17,7 @@ mod housekeeping;
 mod interruption;
 mod last_report;
 mod pace;
+mod phase_timer;
 mod planning;
 mod pushing;
 mod queue;

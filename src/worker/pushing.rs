@@ -189,7 +189,8 @@ impl Sending {
         store
             .doubt_puts(&self.run, self.target.account, records, now)
             .await?;
-        self.settle(self.target.client.push_labels(records).await).await
+        let outcome = self.target.client.push_labels(records).await;
+        self.settle("put", outcome).await
     }
 
     async fn delete(&self, pairs: &[Pair]) -> Result<Tally, StoreError> {
@@ -197,23 +198,25 @@ impl Sending {
         store
             .doubt_deletes(&self.run, self.target.account, pairs, now)
             .await?;
-        self.settle(self.target.client.push_removals(pairs).await).await
+        let outcome = self.target.client.push_removals(pairs).await;
+        self.settle("delete", outcome).await
     }
 
-    async fn settle(&self, outcome: PushOutcome) -> Result<Tally, StoreError> {
+    async fn settle(&self, call: &'static str, outcome: PushOutcome) -> Result<Tally, StoreError> {
         let (store, account, now) = (&self.workers.store, self.target.account, self.workers.clock.now());
         if !outcome.acknowledged.is_empty() {
             store
                 .settle(&self.run, account, &outcome.acknowledged, now)
                 .await?;
         }
-        let rejected = outcome.rejected.len() as u64;
+        let (acknowledged, rejected) = (outcome.acknowledged.len() as u64, outcome.rejected.len() as u64);
+        self.workers.metrics.pairs_pushed(call, acknowledged, rejected);
         if rejected > 0 {
             let pairs: Vec<_> = outcome.rejected.iter().map(|(pair, _)| *pair).collect();
             store.settle_refused(&self.run, account, &pairs, now).await?;
         }
         Ok(Tally {
-            settled: outcome.acknowledged.len() as u64,
+            settled: acknowledged,
             rejected,
             example: outcome.rejected.into_iter().next(),
             count_differs: outcome.count_differs,

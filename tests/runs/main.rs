@@ -15,6 +15,7 @@ mod credentials;
 mod doubt;
 mod events;
 mod faults;
+mod figures;
 mod healing;
 mod holds;
 mod joining;

@@ -68,6 +68,8 @@ impl Rig {
             fusion: Some(FusionAccount::read(&simulator.netosecret(), &allowed_hosts).unwrap()),
             allowed_hosts,
             installation: Some("test".parse().unwrap()),
+            // Time stands still, or runs as it likes, while many ask.
+            api_requests_per_second: None,
             ..Config::default()
         };
         Self {

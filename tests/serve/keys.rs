@@ -1,10 +1,13 @@
 //! The keys beside the database.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use wiz_context::store::Keyring;
 
-use crate::program::{INTEGRATIONS, Place, wiz};
+use crate::program::{Ended, INTEGRATIONS, Place, wiz};
 
 #[test]
 fn a_lost_encryption_key_is_not_replaced_while_it_has_something_to_open() {
@@ -59,4 +62,182 @@ fn keys_of_the_settings_go_before_those_beside_the_database() {
     );
     program.stop();
     assert!(!place.path("encryption-key").exists() && !place.path("admin-key").exists());
+}
+
+#[test]
+fn a_key_file_that_others_may_read_is_refused_with_the_remedy() {
+    let place = Place::new();
+    place.serve().stop();
+    for name in ["admin-key", "encryption-key"] {
+        let path = place.path(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let ended = place.refused();
+        assert_eq!(ended.code, Some(1));
+        let remedy = format!("`chmod 600 {}`", path.display());
+        assert!(ended.log.contains(&remedy), "{}", ended.log);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let given = place.write("keyring", &Keyring::generate());
+    fs::set_permissions(&given, fs::Permissions::from_mode(0o644)).unwrap();
+    let place = Place::new().with("WIZ_CONTEXT_ENCRYPTION_KEY_FILE", given);
+    let ended = place.refused();
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.log.contains("chmod 600"), "{}", ended.log);
+}
+
+#[test]
+fn a_process_that_dies_leaves_no_core_behind() {
+    let place = Place::new();
+    let program = place.serve();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.process())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let values: Vec<_> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"], "{limits}");
+    program.stop();
+}
+
+fn create(program: &crate::program::Program, key: &str, name: &str) -> String {
+    let body = json!({"name": name, "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz()});
+    let (status, answer) = program.call("POST", INTEGRATIONS, Some(key), Some(&body));
+    assert_eq!(status, 201, "{answer}");
+    answer["data"][0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn execute(place: &Place, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(place.path("test.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_does_not_open_fails_the_runs_of_its_integration_alone() {
+    let place = Place::new();
+    let program = place.serve();
+    let key = place.admin_key();
+    let (one, two) = (create(&program, &key, "one"), create(&program, &key, "two"));
+    program.stop();
+    let damage = "UPDATE integrations SET client_secret = zeroblob(40) WHERE name = 'one'";
+    execute(&place, damage).await;
+
+    let program = place.serve();
+    let kind = |id: &str| {
+        let path = format!("{INTEGRATIONS}/{id}/run");
+        let (_, answer) = program.call("GET", &path, Some(&key), None);
+        answer["run"]["failure"].clone()
+    };
+    let failure = kind(&one);
+    assert_eq!(failure["kind"], "credentials", "{failure}");
+    assert!(
+        failure["message"]
+            .as_str()
+            .unwrap()
+            .contains("give the integration its client secret again")
+    );
+    // Nobody answers for this one, which is another thing.
+    let (status, answer) = program.call("GET", &format!("{INTEGRATIONS}/{two}"), Some(&key), None);
+    assert_eq!(status, 200, "{answer}");
+    let Ended { code, log, .. } = program.terminate();
+    assert_eq!(code, Some(0));
+    let told = log.lines().find(|line| line.contains("does not open")).unwrap();
+    let told: Value = serde_json::from_str(told).unwrap();
+    assert_eq!(
+        (&told["level"], &told["name"]),
+        (&json!("ERROR"), &json!("one")),
+        "{log}"
+    );
+
+    // A rotation seals the others anew and names it.
+    let ended = place.end_of("rotate-keys", &["--make-key"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.log);
+    assert!(
+        ended
+            .output
+            .contains("sealed 1 secret anew, from key k1 to key k2"),
+        "{}",
+        ended.output
+    );
+    assert!(
+        ended.log.contains("no key opens the stored secrets of: one"),
+        "{}",
+        ended.log
+    );
+}
+
+#[test]
+fn keys_are_rotated_all_at_once_and_the_service_goes_on_with_the_new_one_alone() {
+    let place = Place::new();
+    let refused = place.end_of("rotate-keys", &[]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.log.contains("there is no database"), "{}", refused.log);
+    let program = place.serve();
+    let key = place.admin_key();
+    for name in ["one", "two", "three"] {
+        create(&program, &key, name);
+    }
+    let refused = place.end_of("rotate-keys", &["--make-key"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.log.contains("another wiz-context serves this database"),
+        "{}",
+        refused.log
+    );
+    program.stop();
+
+    let before = fs::read_to_string(place.path("encryption-key")).unwrap();
+    let rotated = place.end_of("rotate-keys", &["--make-key"]);
+    assert_eq!(rotated.code, Some(0), "{}", rotated.log);
+    assert_eq!(rotated.output, "sealed 3 secrets anew, from key k1 to key k2\n");
+    let again = place.end_of("rotate-keys", &[]);
+    assert_eq!(
+        (again.code, &*again.output),
+        (Some(0), "3 secrets had key k2 already\n"),
+        "{}",
+        again.log
+    );
+    let after = fs::read_to_string(place.path("encryption-key")).unwrap();
+    assert!(after.starts_with("k2:") && after.ends_with(&before));
+    let (new, _) = after.split_once(',').unwrap();
+    place.write("encryption-key", new);
+    let program = place.serve();
+    let (status, audit) = program.call("GET", "/api/v1/audit?action=rotate_keys", Some(&key), None);
+    assert_eq!((status, &audit["meta"]["count"]), (200, &json!(3)), "{audit}");
+    assert_eq!(audit["data"][0]["new_object"], json!({"sealing_key": "k2"}));
+    program.stop();
+    // The old one alone is none of this database any more.
+    place.write("encryption-key", &before);
+    assert!(place.refused().log.contains("does not open the stored secrets"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_is_proved_without_the_service_and_beside_it() {
+    let place = Place::new();
+    let program = place.serve();
+    let key = place.admin_key();
+    create(&program, &key, "one");
+    create(&program, &key, "two");
+    let beside = place.end_of("audit verify", &[]);
+    assert_eq!(beside.code, Some(0), "{}", beside.log);
+    let (_, verdict) = program.call("GET", "/api/v1/audit/verify", Some(&key), None);
+    let head = verdict["data"]["head"].as_str().unwrap();
+    assert_eq!(beside.output, format!("valid: 2 records, head {head}\n"));
+    let (_, audit) = program.call("GET", "/api/v1/audit", Some(&key), None);
+    program.stop();
+    assert_eq!(place.end_of("audit verify", &["--head", head]).code, Some(0));
+    let other = place.end_of("audit verify", &["--head", "00"]);
+    assert_eq!(other.code, Some(1));
+    assert!(other.log.contains("none of this log's"), "{}", other.log);
+
+    execute(
+        &place,
+        "DROP TRIGGER audit_is_never_changed; UPDATE audit SET user = 'somebody' WHERE number = 1",
+    )
+    .await;
+    let meddled = place.end_of("audit verify", &[]);
+    assert_eq!(meddled.code, Some(1));
+    let first = audit["data"][1]["id"].as_str().unwrap();
+    assert!(meddled.log.contains(first), "{}", meddled.log);
+    let nowhere = Place::new().end_of("audit verify", &[]);
+    assert_eq!(nowhere.code, Some(1));
+    assert!(nowhere.log.contains("cannot be checked"), "{}", nowhere.log);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cut_off;
+mod every_call;
 mod health;
 mod in_process;
 mod keys;

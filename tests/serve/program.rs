@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -30,11 +31,15 @@ pub(crate) struct Program {
     log: Option<JoinHandle<String>>,
     /// All that it answered, head and body.
     answers: Mutex<String>,
+    /// Method, path and status of each call.
+    calls: Mutex<Vec<(String, String, u16)>>,
 }
 
 /// How a service ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
+    /// Of a command that ended by itself.
+    pub(crate) output: String,
     pub(crate) log: String,
 }
 
@@ -63,6 +68,7 @@ impl Place {
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.into_os_string().into_string().unwrap()
     }
 
@@ -74,7 +80,7 @@ impl Place {
                 command.env_remove(&*name);
             }
         }
-        command.arg(name).current_dir(self.folder.path());
+        command.args(name.split(' ')).current_dir(self.folder.path());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
@@ -108,6 +114,7 @@ impl Place {
             listening,
             log: Some(rest),
             answers: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -122,19 +129,27 @@ impl Place {
 
     /// How a command ends that ends by itself, with the settings of this place.
     pub(crate) fn end_of(&self, command: &str, flags: &[&str]) -> Ended {
-        let output = self.command(command).args(flags).output().unwrap();
+        let mut command = self.command(command);
+        command.args(flags).stdout(Stdio::piped());
+        let output = command.output().unwrap();
         Ended {
             code: output.status.code(),
+            output: String::from_utf8(output.stdout).unwrap(),
             log: String::from_utf8(output.stderr).unwrap(),
         }
     }
 
-    /// The admin key that the service made.
+    /// The admin key that the service was given, else made.
     pub(crate) fn admin_key(&self) -> String {
-        fs::read_to_string(self.path("admin-key"))
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        let given = self
+            .settings
+            .iter()
+            .find(|(name, _)| name == "WIZ_CONTEXT_ADMIN_KEY");
+        if let Some((_, key)) = given {
+            return key.clone();
+        }
+        let made = fs::read_to_string(self.path("admin-key")).unwrap();
+        made.trim_end().to_owned()
     }
 
     /// All files of the folder, by name.
@@ -198,7 +213,22 @@ impl Program {
         let answer = String::from_utf8_lossy(&answer);
         self.answers.lock().unwrap().push_str(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let call = (method.to_owned(), path.to_owned(), status);
+        self.calls.lock().unwrap().push(call);
+        (status, body.to_owned())
+    }
+
+    /// Takes a secret out of the answers, which hold it once.
+    pub(crate) fn forget(&self, secret: &str) {
+        let mut answers = self.answers.lock().unwrap();
+        assert_eq!(answers.matches(secret).count(), 1);
+        *answers = answers.replace(secret, "");
+    }
+
+    /// Method, path and status of each call so far.
+    pub(crate) fn calls(&self) -> Vec<(String, String, u16)> {
+        self.calls.lock().unwrap().clone()
     }
 
     /// All that it answered so far, head and body.
@@ -213,6 +243,10 @@ impl Program {
         let (status, answer) = self.call("POST", INTEGRATIONS, Some(key), Some(&body));
         assert_eq!(status, 201, "{answer}");
         answer["data"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still takes connections.
@@ -231,7 +265,8 @@ impl Program {
         self.signal("TERM");
         let code = self.child.wait().unwrap().code();
         let log = self.log.take().unwrap().join().unwrap();
-        Ended { code, log }
+        let output = String::new();
+        Ended { code, output, log }
     }
 
     /// Ends the service without its doing, as a lack of memory would.
@@ -253,7 +288,7 @@ impl Program {
 
     /// Asks the service to end; nothing is to go wrong.
     pub(crate) fn stop(self) -> String {
-        let Ended { code, log } = self.terminate();
+        let Ended { code, log, .. } = self.terminate();
         assert_eq!(code, Some(0), "{log}");
         let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
         assert_eq!(last["message"], "stopped", "{log}");

@@ -17,24 +17,24 @@ use crate::world::World;
 const EVERYTHING: &str = "trace,axum=trace,h2=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace,sqlx=trace,tower=trace";
 
 /// Client secrets that are wrong. The first looks different in each encoding.
-const ODD: &str = "planted/client+secret=\"with\" signs&<ü>";
-const SECOND: &str = "planted-second-client-secret";
+pub(crate) const ODD: &str = "planted/client+secret=\"with\" signs&<ü>";
+pub(crate) const SECOND: &str = "planted-second-client-secret";
 /// A key of the API that is wrong.
-const WRONG: &str = "planted-wrong-key";
+pub(crate) const WRONG: &str = "planted-wrong-key";
 
 /// A session with a service.
-struct Session<'a> {
-    world: &'a World,
-    program: &'a Program,
-    key: &'a str,
+pub(crate) struct Session<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) program: &'a Program,
+    pub(crate) key: &'a str,
 }
 
 impl Session<'_> {
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.program.call(method, path, Some(self.key), body)
     }
 
-    fn body(&self, name: &str, secret: &str) -> Value {
+    pub(crate) fn body(&self, name: &str, secret: &str) -> Value {
         let mut wiz = wiz_of(&self.world.simulator);
         wiz["clientsecret"] = secret.into();
         json!({"name": name, "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz})
@@ -230,7 +230,11 @@ async fn search_through_a_session(format: &str, given_key: Option<&str>) {
     session.go_wrong(&integration);
     session.change(&integration);
     session.misplace(&integration);
+    let keys = session.make_keys();
+    session.change_everything(&keys).await;
+    session.refuse_everything(&keys, &integration);
     session.read_everything(&integration);
+    session.assert_every_call_was_made();
     assert_eq!(session.call("DELETE", &integration, None).0, 204);
 
     let (answers, files) = (program.answers(), world.place.files());
@@ -239,7 +243,10 @@ async fn search_through_a_session(format: &str, given_key: Option<&str>) {
     let talks = ended.log.contains("hyper_util") && ended.log.contains("sqlx::query");
     assert!(talks, "the log is not as talkative as it should be");
 
-    let (needles, sealing_key) = needles(world, &key);
+    let (mut needles, sealing_key) = needles(world, &key);
+    for (role, key) in &keys.0 {
+        needles.add(&format!("the key of the {role}"), key);
+    }
     needles.assert_none_in("the log", ended.log.as_bytes());
     needles.assert_none_in("an answer", answers.as_bytes());
     let beside = |name: &str| files.iter().any(|(of, _)| of == name);

@@ -226,6 +226,8 @@ impl World {
             installation: Some("test".parse().unwrap()),
             wiz_requests_per_second: MANY_REQUESTS,
             docs: false,
+            // Time stands still, or runs as it likes, while many ask.
+            api_requests_per_second: None,
             ..Config::default()
         };
         std::fs::write(folder.path().join("test.db"), &*EMPTY_DATABASE).unwrap();

@@ -50,6 +50,23 @@ pub struct ServeArgs {
     /// Whether to serve the API's documentation at /docs: on or off
     #[arg(long, env = "WIZ_CONTEXT_DOCS", value_name = "ON|OFF", default_value = "on")]
     pub(super) docs: String,
+    /// How many requests per second the API takes of one key, or `off`; ten seconds' worth of them may come at once
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_API_REQUESTS_PER_SECOND",
+        value_name = "NUMBER|off",
+        default_value = "50"
+    )]
+    pub(super) api_requests_per_second: String,
+    /// Origins whose web pages may call the API, comma-separated: https://portal.example.com
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_CORS_ORIGINS",
+        value_name = "ORIGINS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) cors_origins: String,
     #[command(flatten)]
     pub(super) accounts: AccountArgs,
     #[command(flatten)]

@@ -12,5 +12,5 @@ mod secret_setting;
 mod tests;
 
 pub use args::ServeArgs;
-pub(in crate::commands) use read::listen_address;
+pub(in crate::commands) use read::{database_url, encryption_keys, listen_address};
 pub use run::run;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::ServeArgs;
 use super::args::HistoryArgs;
 use super::secret_setting::{GivenSecret, SecretSetting};
-use crate::config::{Config, WrongSetting};
-use crate::domain::{AllowedHosts, ApiKey, AssetType, Policy, Retention};
+use crate::config::{Config, DatabaseUrl, WrongSetting};
+use crate::domain::{AllowedHosts, ApiKey, AssetType, Origin, Policy, Retention};
 use crate::fusion::FusionAccount;
 use crate::store::Keyring;
 use crate::telemetry::LogSettings;
@@ -20,14 +20,17 @@ use crate::telemetry::LogSettings;
 const ENCRYPTION_KEY: SecretSetting = SecretSetting {
     variable: "WIZ_CONTEXT_ENCRYPTION_KEY",
     flag: "--encryption-key-file",
+    is_key: true,
 };
 const ADMIN_KEY: SecretSetting = SecretSetting {
     variable: "WIZ_CONTEXT_ADMIN_KEY",
     flag: "--admin-key-file",
+    is_key: true,
 };
 const NETOSECRET: SecretSetting = SecretSetting {
     variable: "NETOSECRET",
     flag: "--netosecret-file",
+    is_key: false,
 };
 
 impl ServeArgs {
@@ -59,11 +62,10 @@ impl ServeArgs {
         let secret = |setting: SecretSetting, file: &OsStr| setting.read(file, &environment);
         let fusion = secret(NETOSECRET, &accounts.netosecret_file)?;
         let admin_key = secret(ADMIN_KEY, &accounts.admin_key_file)?;
-        let encryption_keys = secret(ENCRYPTION_KEY, &accounts.encryption_key_file)?;
         Ok(Config {
             listen: listen_address(&self.listen)?,
-            database: read("database-url", &self.database_url, usual.database, str::parse)?,
-            encryption_keys: encryption_keys.map(keyring).transpose()?,
+            database: database_url(&self.database_url)?,
+            encryption_keys: encryption_keys(&accounts.encryption_key_file, &environment)?,
             admin_key: admin_key.map(api_key).transpose()?,
             fusion: fusion.map(|given| account(&given, &allowed_hosts)).transpose()?,
             allowed_hosts,
@@ -119,6 +121,23 @@ impl ServeArgs {
             ca_file: Some(&accounts.ca_file)
                 .filter(|path| !path.is_empty())
                 .map(Into::into),
+            api_requests_per_second: read(
+                "api-requests-per-second",
+                &self.api_requests_per_second,
+                usual.api_requests_per_second,
+                |text| match text {
+                    "off" => Ok(None),
+                    text => whole(text, 1..=10_000)
+                        .map(Some)
+                        .map_err(|problem| format!("{problem}, and not `off`")),
+                },
+            )?,
+            cors_origins: read(
+                "cors-origins",
+                &self.cors_origins,
+                usual.cors_origins,
+                Origin::read_list,
+            )?,
             docs: read("docs", &self.docs, usual.docs, |text| match text {
                 "on" => Ok(true),
                 "off" => Ok(false),
@@ -162,6 +181,25 @@ pub(in crate::commands) fn listen_address(text: &str) -> Result<SocketAddr, Wron
             format!("`{text}` is not an address with a port; write it as in 127.0.0.1:8080 or [::]:8080")
         })
     })
+}
+
+/// Reads the setting that says where the database is.
+///
+/// # Errors
+/// When it is no URL of a SQLite file.
+pub(in crate::commands) fn database_url(text: &str) -> Result<DatabaseUrl, WrongSetting> {
+    read("database-url", text, Config::default().database, str::parse)
+}
+
+/// Reads the keys that seal stored secrets, where they are set.
+///
+/// # Errors
+/// When they are set in both ways, or are no keys.
+pub(in crate::commands) fn encryption_keys(
+    file: &OsStr,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Arc<Keyring>>, WrongSetting> {
+    ENCRYPTION_KEY.read(file, &environment)?.map(keyring).transpose()
 }
 
 /// Reads the setting of a flag; an empty text means that it is unset.

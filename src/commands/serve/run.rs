@@ -5,7 +5,7 @@ use anyhow::bail;
 use super::ServeArgs;
 use crate::clock::Clock;
 use crate::shutdown::{PATIENCE, Shutdown};
-use crate::{startup, telemetry};
+use crate::{core_dumps, startup, telemetry};
 
 /// Serves until shutdown begins.
 ///
@@ -13,6 +13,9 @@ use crate::{startup, telemetry};
 /// A [`WrongSetting`](crate::config::WrongSetting), what keeps the service from starting, or the loss of a vital task.
 pub async fn run(args: ServeArgs, clock: Clock, shutdown: Shutdown) -> anyhow::Result<()> {
     telemetry::start(&args.log()?)?;
+    if let Err(error) = core_dumps::forbid() {
+        tracing::warn!(%error, "core dumps could not be forbidden; one would hold secrets");
+    }
     let config = args.config(|name| std::env::var_os(name))?;
     let service = startup::start(config, clock, &shutdown).await?;
     shutdown.token().cancelled().await;

@@ -6,6 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::config::WrongSetting;
+use crate::key_file::open_mode;
 
 /// A setting that is a secret.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub(super) struct SecretSetting {
     pub(super) variable: &'static str,
     /// The flag that names a file.
     pub(super) flag: &'static str,
+    /// Whether it is a key of this service's own, whose file nobody else may read.
+    pub(super) is_key: bool,
 }
 
 /// A secret with where it comes from, for what is told of it.
@@ -62,7 +65,23 @@ impl SecretSetting {
     }
 
     fn read_file(self, path: &Path) -> Result<GivenSecret, WrongSetting> {
-        let Self { variable, flag } = self;
+        let Self { variable, flag, .. } = self;
+        // A file that is mounted may belong to the group that the service runs in.
+        if let Some(mode) = open_mode(path, 0o027) {
+            if self.is_key {
+                return Err(WrongSetting::new(
+                    format!("{variable}_FILE ({flag})"),
+                    format!(
+                        "{} can be read or written by others (its mode is {mode:03o}); make it its owner's alone: `chmod \
+                         600 {}`",
+                        path.display(),
+                        path.display()
+                    ),
+                ));
+            }
+            let (file, mode) = (path.display(), format!("{mode:03o}"));
+            tracing::warn!(%file, mode, "others may read this secret; `chmod 600` it");
+        }
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(GivenSecret {
                 text: trimmed(Zeroizing::new(text)),
@@ -90,6 +109,7 @@ mod tests {
     const SETTING: SecretSetting = SecretSetting {
         variable: "WIZ_CONTEXT_ADMIN_KEY",
         flag: "--admin-key-file",
+        is_key: true,
     };
 
     fn read(plain: Option<&str>, file: &str) -> Result<Option<(String, String)>, String> {
@@ -127,6 +147,31 @@ mod tests {
             refused,
             "WIZ_CONTEXT_ADMIN_KEY, WIZ_CONTEXT_ADMIN_KEY_FILE (--admin-key-file): both are set; unset one of them"
         );
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_for_a_key_with_the_remedy() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let file = file("planted");
+        let path = file.path().to_str().unwrap();
+        for (mode, taken) in [
+            (0o644, false),
+            (0o604, false),
+            (0o660, false),
+            (0o640, true),
+            (0o400, true),
+        ] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = read(None, path);
+            assert_eq!(read.is_ok(), taken, "{mode:03o}");
+            if let Err(told) = read {
+                assert!(
+                    told.contains(&format!("`chmod 600 {path}`")) && !told.contains("planted"),
+                    "{told}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,186 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::time::Duration;
+mod audit;
+mod idempotency;
+mod keys;
+mod roles;
+mod semantics;
+mod service;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use wiz_context::clock::Clock;
-use wiz_context::domain::{AssetType, Policy, Retention, Timestamp};
-use wiz_context::http::{AdminKey, ApiSettings, AppState, openapi_json, router};
-use wiz_context::metrics::Metrics;
-use wiz_context::outgoing::{Outgoing, OutgoingSettings};
-use wiz_context::store::{Keyring, Store};
-use wiz_context::wiz::WizAccounts;
-use wiz_context::worker::{Checker, Desk, RunSettings, Workers};
+use wiz_context::http::openapi_json;
 
-const KEY: &str = "planted-api-key";
-const SECRET: &str = "planted-client-secret";
-const INTEGRATIONS: &str = "/api/v1/integrations/context";
-
-struct Service {
-    router: Router,
-    _folder: TempDir,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: axum::http::HeaderMap,
-    body: Value,
-}
-
-impl Service {
-    async fn start() -> Self {
-        Self::start_at_pace(1).await
-    }
-
-    /// A service whose clock runs `factor` times as fast as the real one.
-    async fn start_at_pace(factor: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let store = Store::open(&url, Keyring::read(&Keyring::generate()).unwrap())
-            .await
-            .unwrap();
-        let account = Some(store.fusion_account("api.netography.com", "acme").await.unwrap());
-        let settings = ApiSettings {
-            admin_key: AdminKey::new(KEY),
-            allowed_hosts: "".parse().unwrap(),
-            account,
-            docs: true,
-        };
-        let clock = Clock::test(Timestamp::from_millis(1_795_493_090_000), factor);
-        let desk = Desk::new();
-        let app = AppState {
-            checker: checker(&store, &desk, &clock),
-            store,
-            desk,
-            clock,
-            metrics: Metrics::new(),
-            ending: CancellationToken::new(),
-            settings: Arc::new(settings),
-        };
-        Self {
-            router: router(app),
-            _folder: folder,
-        }
-    }
-
-    async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        assert!(
-            !text.contains(SECRET) && !text.contains(KEY),
-            "a secret is in the answer: {text}"
-        );
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::String(text));
-        Answer {
-            status,
-            headers,
-            body,
-        }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        self.call_with(method, path, body, &[]).await
-    }
-
-    async fn call_with(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-        headers: &[(&str, &str)],
-    ) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("authorization", format!("Bearer {KEY}"));
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.send(
-            request
-                .body(body.map_or(Body::empty(), |body| Body::from(body.to_string())))
-                .unwrap(),
-        )
-        .await
-    }
-
-    async fn create(&self, query: &str) -> Answer {
-        let answer = self
-            .call(
-                Method::POST,
-                &format!("{INTEGRATIONS}{query}"),
-                Some(integration()),
-            )
-            .await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
-        answer
-    }
-}
-
-/// A checker that reaches nobody.
-fn checker(store: &Store, desk: &Desk, clock: &Clock) -> Checker {
-    let settings = OutgoingSettings {
-        allowed: "".parse().unwrap(),
-        ca_file: None,
-    };
-    let outgoing = Outgoing::new(settings, clock.clone()).unwrap();
-    Checker::new(Workers {
-        store: store.clone(),
-        desk: desk.clone(),
-        clock: clock.clone(),
-        metrics: Metrics::new(),
-        wiz: WizAccounts::new(outgoing, clock.clone(), NonZeroU32::MIN),
-        fusion: None,
-        settings: Arc::new(RunSettings {
-            retention: Retention::default(),
-            installation: "test".to_owned(),
-            policy: Policy::default(),
-            asset_types: AssetType::with_addresses(),
-            max_concurrent: 1,
-            hold_removals_percent: 20,
-            run_timeout: Duration::from_hours(48),
-            full_push_every: 7,
-        }),
-    })
-}
-
-fn integration() -> Value {
-    json!({
-        "name": "wiz1", "type": "wiz", "enabled": true, "updateinterval": 86400,
-        "wiz": {
-            "apiendpoint": "http://api.us17.app.wiz.io/", "tokenurl": "https://auth.app.wiz.io/oauth/token",
-            "clientid": "client", "clientsecret": SECRET,
-        },
-    })
-}
-
-fn id(answer: &Answer) -> String {
-    answer.body["data"][0]["id"].as_str().unwrap().to_owned()
-}
-
-fn pointers(answer: &Answer) -> Vec<&str> {
-    answer.body["errors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|error| error["pointer"].as_str().unwrap())
-        .collect()
-}
+use crate::service::{INTEGRATIONS, Service, id, integration, pointers};
 
 #[tokio::test]
 async fn create_and_run_answers_as_fusion_does_with_the_run_beside() {
@@ -351,7 +184,10 @@ async fn a_run_under_way_is_joined_and_a_dry_one_becomes_real() {
     let head = service.call(Method::HEAD, &path, None).await;
     assert_eq!(
         (head.status, head.headers.get("allow")),
-        (StatusCode::METHOD_NOT_ALLOWED, Some(&"GET,PUT".parse().unwrap()))
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            Some(&"GET,PUT,OPTIONS".parse().unwrap())
+        )
     );
 }
 

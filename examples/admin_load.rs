@@ -1,0 +1,267 @@
+//! How fast the API answers, idle and under a running import, beside a bare axum handler in the same process. All on
+//! loopback; stops by itself.
+//!
+//! `cargo run --release --example admin_load -- 1000000 20000` (findings and assets of the import)
+//!
+//! Two figures each: requests per second with a few connections that ask again at once, and the time to the answer when
+//! fifty requests a second come, as from pollers. The import runs the whole way against the embedded simulator, which makes
+//! the report on the same processors; each answer tells the phase it fell into.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a load tool lives by the machine's own clock"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Value, json};
+use wiz_context::clock::Clock;
+use wiz_context::config::Config;
+use wiz_context::domain::{AllowedHosts, ApiKey};
+use wiz_context::fusion::FusionAccount;
+use wiz_context::shutdown::Shutdown;
+use wiz_context::simulator::{GeneratorSettings, Simulator, SimulatorSettings};
+use wiz_context::startup;
+
+const KEY: &str = "key-of-the-load-tool";
+const CONNECTIONS: usize = 4;
+const SECONDS: Duration = Duration::from_secs(5);
+/// Between two requests of a poller.
+const PERIOD: Duration = Duration::from_millis(20);
+const IMPORT_PATIENCE: Duration = Duration::from_mins(5);
+
+/// One connection that stays open.
+struct Connection {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+impl Connection {
+    fn new(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+            address,
+        })
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let (mut status, mut length) = (String::new(), 0);
+        self.stream.read_line(&mut status)?;
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+        }
+        let mut answer = vec![0; length];
+        self.stream.read_exact(&mut answer)?;
+        let answer = String::from_utf8(answer)?;
+        if !status.starts_with("HTTP/1.1 2") {
+            bail!("{method} {path} answers {status}{answer}");
+        }
+        Ok(answer)
+    }
+}
+
+/// Times to the answer, by the phase that the answer tells of.
+type Samples = BTreeMap<String, Vec<Duration>>;
+
+/// The phase in an answer about an integration, without reading all of it.
+fn phase_of(answer: &str) -> &str {
+    let after = answer.split_once(r#""phase":""#).map_or("", |(_, after)| after);
+    after.split_once('"').map_or("idle", |(phase, _)| phase)
+}
+
+/// Asks for as long as `goes_on`: again at once, or once in a period.
+fn load(
+    address: SocketAddr,
+    path: &str,
+    period: Option<Duration>,
+    goes_on: impl Fn() -> bool,
+) -> anyhow::Result<Samples> {
+    let mut connection = Connection::new(address)?;
+    let mut samples = Samples::new();
+    let mut due = Instant::now();
+    while goes_on() {
+        if let Some(period) = period {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            due = Instant::now() + period;
+        }
+        let asked = Instant::now();
+        let answer = connection.ask("GET", path, "")?;
+        let took = asked.elapsed();
+        match samples.get_mut(phase_of(&answer)) {
+            Some(times) => times.push(took),
+            None => _ = samples.insert(phase_of(&answer).to_owned(), vec![took]),
+        }
+    }
+    Ok(samples)
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+}
+
+fn show(what: &str, samples: Samples, per_second: Option<f64>) -> io::Result<()> {
+    for (phase, mut times) in samples {
+        times.sort_unstable();
+        let rate = per_second.map_or_else(String::new, |rate| format!("{rate:.0}"));
+        writeln!(
+            io::stdout(),
+            "| {what} | {phase} | {} | {rate} | {:.2} | {:.2} |",
+            times.len(),
+            percentile(&times, 50),
+            percentile(&times, 99)
+        )?;
+    }
+    Ok(())
+}
+
+/// Some connections that ask again at once, for some seconds.
+#[expect(clippy::cast_precision_loss, reason = "figures for the eye")]
+fn saturate(what: &str, address: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let all = thread::scope(|scope| {
+        let askers: Vec<_> = (0..CONNECTIONS)
+            .map(|_| scope.spawn(|| load(address, path, None, || begun.elapsed() < SECONDS)))
+            .collect();
+        let mut all = Vec::new();
+        for asker in askers {
+            let samples = asker
+                .join()
+                .map_err(|_| anyhow::anyhow!("an asker broke down"))??;
+            all.extend(samples.into_values().flatten());
+        }
+        anyhow::Ok(all)
+    })?;
+    let rate = all.len() as f64 / begun.elapsed().as_secs_f64();
+    show(what, Samples::from([("at once".to_owned(), all)]), Some(rate))?;
+    Ok(())
+}
+
+/// A poller for some seconds.
+fn poll(what: &str, address: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let samples = load(address, path, Some(PERIOD), || begun.elapsed() < SECONDS)?;
+    show(what, samples, None)?;
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut numbers = std::env::args().skip(1).map(|number| number.parse());
+    let generator = GeneratorSettings {
+        findings: numbers.next().transpose()?.unwrap_or(1_000_000),
+        assets: numbers.next().transpose()?.unwrap_or(20_000),
+        ..GeneratorSettings::default()
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let folder = tempfile::tempdir()?;
+    let shutdown = Shutdown::new();
+    let (service, simulator, bare) = runtime.block_on(async {
+        let clock = Clock::system();
+        let settings = SimulatorSettings {
+            generator,
+            ..SimulatorSettings::default()
+        };
+        let simulator = Simulator::start(settings, clock.clone(), &shutdown).await?;
+        let mut allowed_hosts = AllowedHosts::default();
+        allowed_hosts.allow(
+            simulator.address().ip().to_string(),
+            Some(simulator.address().port()),
+        );
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            database: format!("sqlite://{}", folder.path().join("load.db").display()).parse()?,
+            fusion: Some(FusionAccount::read(&simulator.netosecret(), &allowed_hosts)?),
+            admin_key: Some(ApiKey::new(KEY)),
+            allowed_hosts,
+            ..Config::default()
+        };
+        let service = startup::start(config, clock, &shutdown).await?;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let bare = listener.local_addr()?;
+        let router = Router::new().route("/", get(async || r#"{"data":{"state":"idle"}}"#));
+        shutdown.spawn(async move { _ = axum::serve(listener, router).await });
+        anyhow::Ok((service, simulator, bare))
+    })?;
+    let api = service.address();
+
+    let wiz = json!({
+        "apiendpoint": simulator.api_endpoint(), "tokenurl": simulator.token_url(),
+        "clientid": simulator.client_id(), "clientsecret": simulator.client_secret(),
+    });
+    let body = json!({"name": "load", "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz});
+    let mut portal = Connection::new(api)?;
+    let made: Value =
+        serde_json::from_str(&portal.ask("POST", "/api/v1/integrations/context", &body.to_string())?)?;
+    let id = made["data"][0]["id"].as_str().context("no id")?;
+    let status = format!("/api/v1/integrations/context/{id}/status");
+    let list = "/api/v1/integrations/context";
+
+    writeln!(
+        io::stdout(),
+        "| | while | requests | per second | p50 ms | p99 ms |\n|---|---|---|---|---|---|"
+    )?;
+    saturate("bare axum", bare, "/")?;
+    saturate("status", api, &status)?;
+    saturate("list", api, list)?;
+    poll("bare axum, polled", bare, "/")?;
+    poll("status, polled", api, &status)?;
+    poll("list, polled", api, list)?;
+
+    portal.ask("PUT", &format!("/api/v1/integrations/context/{id}/run"), "")?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let goes_on = || !ended.load(Ordering::Relaxed) && begun.elapsed() < IMPORT_PATIENCE;
+        let of_status = scope.spawn(|| load(api, &status, Some(PERIOD), goes_on));
+        let of_list = scope.spawn(|| load(api, list, Some(PERIOD), goes_on));
+        let of_bare = scope.spawn(|| load(bare, "/", Some(PERIOD), goes_on));
+        while goes_on() {
+            thread::sleep(PERIOD);
+            let run: Value = serde_json::from_str(&portal.ask("GET", &status, "")?)?;
+            if !run["data"]["last_run"].is_null() && run["data"]["active_run"].is_null() {
+                ended.store(true, Ordering::Relaxed);
+                let last = &run["data"]["last_run"];
+                writeln!(
+                    io::stderr(),
+                    "the import ended as {} after {:.1} s",
+                    last["state"],
+                    begun.elapsed().as_secs_f64()
+                )?;
+            }
+        }
+        for (what, asker) in [("status", of_status), ("list", of_list), ("bare axum", of_bare)] {
+            let samples = asker
+                .join()
+                .map_err(|_| anyhow::anyhow!("an asker broke down"))??;
+            show(&format!("{what}, polled, under the import"), samples, None)?;
+        }
+        anyhow::Ok(())
+    })?;
+    runtime.block_on(service.stop(Duration::from_secs(5)));
+    Ok(())
+}

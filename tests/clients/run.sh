@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The committed OpenAPI document, by the tools of those who call the API:
+#
+#   tests/clients/run.sh PROGRAM [lint] [schemathesis] [python] [typescript]
+#
+# PROGRAM is the wiz-context to try; it runs with the simulator behind it, at free ports of 127.0.0.1. Without further
+# words all four are done: redocly lints the document, schemathesis tries the service for at most SCHEMATHESIS_SECONDS (150),
+# and a Python and a TypeScript client are made of the document and do Create and Run, wait, labels. Needs Python 3.10 with
+# venv, Node 20.19 with npm, and their package registries; what it installs goes to target/clients, the clients themselves
+# to a folder that is removed.
+set -euo pipefail
+
+program=$(realpath "${1:?usage: run.sh PROGRAM [lint] [schemathesis] [python] [typescript]}")
+shift
+wanted=" ${*:-lint schemathesis python typescript} "
+unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
+here=$(realpath "$(dirname "$0")")
+project=$(realpath "$here/../..")
+document=$project/openapi/openapi.json
+tools=$project/target/clients
+mkdir -p "$tools"
+
+missing() { echo "tests/clients/run.sh: $1" >&2; exit 2; }
+does() { [[ $wanted == *" $1 "* ]]; }
+
+if does lint || does typescript; then
+    command -v node > /dev/null && command -v npm > /dev/null || missing "needs Node (20.19 or later) and npm"
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+        missing "Node is $(node --version); 20.19 or later is needed"
+    if ! cmp -s "$here/package-lock.json" "$tools/package-lock.json" || [[ ! -d $tools/node_modules ]]; then
+        cp "$here/package.json" "$tools/"
+        cp "$here/package-lock.json" "$tools/package-lock.json.new"
+        (cd "$tools" && mv package-lock.json.new package-lock.json && npm ci --no-audit --no-fund --loglevel=error) || {
+            rm -f "$tools/package-lock.json"
+            missing "npm could not install what package-lock.json lists"
+        }
+    fi
+fi
+if does schemathesis || does python; then
+    python=$(command -v python3) || missing "needs Python 3.10 or later"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || missing "$("$python" --version); 3.10 or later is needed"
+    if ! cmp -s "$here/requirements.txt" "$tools/requirements.txt"; then
+        "$python" -m venv --clear "$tools/venv" || missing "Python has no venv (Debian: python3-venv)"
+        "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" ||
+            missing "pip could not install what requirements.txt lists"
+        cp "$here/requirements.txt" "$tools/"
+    fi
+    export PATH=$tools/venv/bin:$PATH
+fi
+
+place=$(mktemp -d)
+simulator='' service=''
+leave() {
+    for process in $service $simulator; do
+        kill "$process" 2> /dev/null && wait "$process" || true
+    done
+    rm -rf "$place"
+}
+trap leave EXIT
+cd "$place"
+
+if does lint; then
+    "$tools/node_modules/.bin/redocly" lint --config "$project/openapi/redocly.yaml" "$document"
+fi
+
+wait_for() {
+    for _ in $(seq 200); do
+        if grep -q "$1" "$2" 2> /dev/null; then return; fi
+        sleep 0.1
+    done
+    cat "$2" >&2
+    missing "$2 does not tell: $1"
+}
+
+# Nothing leaves this machine: the proxy that everything but the simulator would go through does not listen.
+start() {
+    "$program" simulate --listen 127.0.0.1:0 --report-seconds 1 --findings 300 --assets 20 > simulator.out &
+    simulator=$!
+    wait_for '^# What happened' simulator.out
+    eval "$(grep '^export ' simulator.out)"
+    sed -n '/^{/,/^}/p' simulator.out > body.json
+    HTTPS_PROXY=http://127.0.0.1:9 "$program" serve --listen 127.0.0.1:0 --wiz-requests-per-second 10 \
+        --api-requests-per-second off 2> service.log &
+    service=$!
+    wait_for 'listening address=' service.log
+    BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
+    KEY=$(cat admin-key)
+}
+
+if does schemathesis || does python || does typescript; then
+    start
+fi
+
+if does python; then
+    openapi-python-client generate --path "$document" --config "$here/python/generator.yaml" --meta none \
+        --fail-on-warning --output-path "$place/wiz_context_client"
+    PYTHONPATH=$place python3 "$here/python/create_and_run.py" "$BASE" "$KEY" "$place/body.json"
+fi
+
+if does typescript; then
+    mkdir typescript
+    cp "$here"/typescript/*.ts "$here/typescript/tsconfig.json" typescript/
+    echo '{"type": "module"}' > typescript/package.json
+    ln -s "$tools/node_modules" typescript/node_modules
+    (cd typescript && node_modules/.bin/openapi-typescript "$document" -o schema.d.ts && node_modules/.bin/tsc)
+    node typescript/built/create_and_run.js "$BASE" "$KEY" "$place/body.json"
+fi
+
+if does schemathesis; then
+    curl -sf -o /dev/null -X POST "$BASE/api/v1/integrations/context?run=true" -H "Authorization: Bearer $KEY" \
+        -H 'Content-Type: application/json' --data @body.json
+    schemathesis --config-file "$here/schemathesis.toml" run "$document" --url "$BASE" -H "Authorization: Bearer $KEY" \
+        --checks all --max-examples 10 --max-time "${SCHEMATHESIS_SECONDS:-150}" --no-color
+    if grep -q ' ERROR ' service.log; then
+        grep ' ERROR ' service.log
+        exit 1
+    fi
+fi

@@ -1,0 +1,124 @@
+//! Clients that are slow, many, or write what two readers may read differently.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::rig::{INTEGRATIONS, KEY, Rig, answer, rest};
+
+#[tokio::test]
+async fn a_thousand_idle_connections_do_not_keep_a_caller_out() {
+    let rig = Rig::start(|_| {}).await;
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        idle.push(rig.connect().await);
+    }
+    // Those that have a place lose it for want of a request, and so the caller comes to its turn.
+    rig.is_well().await;
+    drop(idle);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_endlessly() {
+    let rig = Rig::start(|_| {}).await;
+    let mut slow = rig.connect().await;
+    let head = format!(
+        "POST {INTEGRATIONS} HTTP/1.1\r\nhost: service\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let answered = rest(&mut slow);
+    tokio::pin!(answered);
+    let text = loop {
+        tokio::select! {
+            text = &mut answered => break text,
+            () = tokio::task::yield_now() => rig.clock.advance(Duration::from_millis(10)),
+        }
+    };
+    answer(text).is_problem(408, "request_timeout");
+    rig.is_well().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_within_the_body_of_another_is_never_answered() {
+    let rig = Rig::start(|_| {}).await;
+    let hidden = format!("GET /api/v1/runs HTTP/1.1\r\nhost: service\r\nauthorization: Bearer {KEY}\r\n\r\n");
+    let head = format!("POST {INTEGRATIONS} HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\n");
+    let chunked = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+    for (framing, body) in [
+        (
+            "content-length: 4\r\ntransfer-encoding: chunked\r\n".to_owned(),
+            chunked.clone(),
+        ),
+        (
+            "transfer-encoding: chunked\r\ncontent-length: 4\r\n".to_owned(),
+            chunked.clone(),
+        ),
+        (
+            format!("content-length: {}\r\ncontent-length: 4\r\n", hidden.len()),
+            hidden.clone(),
+        ),
+        (format!("content-length: 4, {}\r\n", hidden.len()), hidden.clone()),
+        ("content-length: +4\r\n".to_owned(), hidden.clone()),
+        (
+            "transfer-encoding: chunked, identity\r\n".to_owned(),
+            chunked.clone(),
+        ),
+        ("transfer-encoding: xchunked\r\n".to_owned(), chunked.clone()),
+        ("transfer-encoding : chunked\r\n".to_owned(), chunked.clone()),
+    ] {
+        let bytes = format!("{head}{framing}connection: close\r\n\r\n{body}");
+        let text = rig.raw(bytes.as_bytes()).await;
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{framing}: {text}");
+        let status = answer(text).status;
+        assert!(matches!(status, 400 | 401), "{framing}: {status}");
+    }
+    rig.is_well().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_that_decides_who_asks_what_comes_once_only() {
+    let rig = Rig::start(|_| {}).await;
+    let list = format!("GET {INTEGRATIONS}");
+    for double in ["authorization: Bearer another", "host: another"] {
+        let answer = rig.send(&list, &[double], b"").await;
+        answer.is_problem(400, "invalid_body");
+    }
+    let answer = rig
+        .send(
+            &format!("POST {INTEGRATIONS}"),
+            &["content-type: text/plain"],
+            b"{}",
+        )
+        .await;
+    answer.is_problem(400, "invalid_body");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn heads_beyond_all_measure_are_refused_and_not_kept() {
+    let rig = Rig::start(|_| {}).await;
+    let many: String = (0..500).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let text = rig
+        .raw(format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{many}\r\n").as_bytes())
+        .await;
+    assert_eq!(answer(text).status, 431);
+    let path = "a".repeat(100_000);
+    let text = rig
+        .raw(format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes())
+        .await;
+    assert!(matches!(answer(text).status, 414 | 431), "a long path");
+    for broken in [
+        "GET\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nx\0y: 1\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n",
+    ] {
+        let text = rig.raw(broken.as_bytes()).await;
+        assert!(text.is_empty() || answer(text).status == 400, "{broken:?}");
+    }
+    rig.is_well().await;
+    rig.stop().await;
+}
