@@ -178,11 +178,6 @@ impl Crashing {
     pub(crate) fn crash(self) {
         self.runtime.shutdown_background();
     }
-
-    pub(crate) async fn stop_crashing(self) {
-        self.service.stop().await;
-        self.runtime.shutdown_background();
-    }
 }
 
 impl Service {

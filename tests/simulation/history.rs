@@ -56,7 +56,29 @@ pub(crate) enum Step {
     Crash,
     /// Something happens right after so many polls of runs' tasks, while they go on.
     AtPoll { polls: u64, step: Box<Step> },
+    /// Something happens so many polls after the next call of this name began, before its answer or soon after it.
+    InCall {
+        call: String,
+        polls: u64,
+        step: Box<Step>,
+    },
 }
+
+/// Calls in which something may happen: what they do cannot be undone.
+const CALLS: [&str; 12] = [
+    "fusion.put_labels",
+    "fusion.put_labels",
+    "fusion.put_labels",
+    "fusion.delete_labels",
+    "fusion.delete_labels",
+    "fusion.delete_labels",
+    "fusion.read_context",
+    "wiz.create_report",
+    "wiz.rerun_report",
+    "wiz.update_report",
+    "wiz.read_report_run",
+    "wiz.report_file",
+];
 
 /// How a run is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +151,7 @@ impl History {
         for _ in 0..length {
             let next = chance.step();
             // There is to be something that goes on.
-            if matches!(next, Step::AtPoll { .. }) && chance.rng.u8(0..4) > 0 {
+            if matches!(next, Step::AtPoll { .. } | Step::InCall { .. }) && chance.rng.u8(0..4) > 0 {
                 let place = chance.rng.usize(0..2);
                 steps.push(match chance.rng.u8(0..8) {
                     0 | 1 => chance.approve(place),
@@ -257,7 +279,7 @@ impl Chance {
                 // More of the early polls, of which there always are so many.
                 let most = 1 + self.rng.u64(0..250);
                 let polls = 1 + self.rng.u64(0..most);
-                let step = match self.rng.u8(0..20) {
+                let step = Box::new(match self.rng.u8(0..20) {
                     0 | 1 => Step::Cancel { place },
                     2 => Step::Delete { place },
                     3 => Step::Edit {
@@ -268,12 +290,15 @@ impl Chance {
                     5 => self.approve(place),
                     6 => Step::Remove { place },
                     7 => self.verify(place),
+                    8 => Step::Adopt,
                     _ => Step::Crash,
-                };
-                Step::AtPoll {
-                    polls,
-                    step: Box::new(step),
+                });
+                if self.rng.bool() {
+                    return Step::AtPoll { polls, step };
                 }
+                let call = (*self.rng.choice(&CALLS).unwrap()).to_owned();
+                let polls = self.rng.u64(0..8);
+                Step::InCall { call, polls, step }
             }
         }
     }

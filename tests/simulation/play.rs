@@ -141,13 +141,21 @@ impl Play {
             Step::Crash => self.world.crash(),
             Step::AtPoll { polls, step } => {
                 self.world.watch.interrupt_after(*polls);
-                // When it does not come so far it happens all the same.
-                drop(self.world.pass(INTERRUPTION_PATIENCE));
-                self.world.watch.go_on();
-                self.step(step)?;
+                self.interrupted(step)?;
+            }
+            Step::InCall { call, polls, step } => {
+                self.world.watch.interrupt_in(call, *polls);
+                self.interrupted(step)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a step as soon as the watch interrupts. When it does not come so far it happens all the same.
+    fn interrupted(&mut self, step: &Step) -> Result<(), Broken> {
+        drop(self.world.pass(INTERRUPTION_PATIENCE));
+        self.world.watch.go_on();
+        self.step(step)
     }
 
     /// What holds at any time at which nothing is going on.
