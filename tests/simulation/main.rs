@@ -10,7 +10,9 @@
 //!
 //! - **Time** stands still while anything goes on, and leaps to the next sleeper's end when nothing does ([`world`]).
 //! - **A crash** drops the service's runtime with all its tasks: at once, or right after a poll of a run's task that was
-//!   counted out beforehand ([`watch`]). The next service starts on the same database.
+//!   counted out beforehand, from the beginning of a call or from now ([`watch`]). The next service starts on the same
+//!   database.
+//! - **Witnesses** in the database tell what happened while a call was made ([`witness`]).
 //! - **In the middle** of a history, whenever nothing is going on: no label of another product was touched, and every label
 //!   in Fusion is one that the ledger knows. **At its end** the faults stop and each integration runs once more; then Fusion
 //!   is to hold what the reports say ([`checks`]).
@@ -41,8 +43,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use history::History;
 use play::{Played, play};
 
-/// Histories in a test run: they take two to three minutes on two cores.
-const HISTORIES: u64 = 2_000;
+/// Histories in a test run: two to three minutes on two cores. What they find is in the architecture's page, by how many it took.
+const HISTORIES: u64 = 1_000;
 
 /// Histories at a time, by core: each waits for its database and for silence half of the time.
 const BY_CORE: usize = 2;

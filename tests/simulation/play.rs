@@ -165,6 +165,7 @@ impl Play {
         checks::nobody_did_what_he_must_not(&self.world)?;
         checks::the_ledger_knows_what_fusion_holds(&mut self.world, &mut self.given_up, &mut self.by_hand)?;
         checks::nothing_that_is_kept_back_is_lost(&mut self.world)?;
+        checks::no_run_removes_many_without_asking(&mut self.world)?;
         checks::no_error_is_logged(&self.world)
     }
 
