@@ -2,8 +2,6 @@
 //!
 //! On a machine that does other things too, `--bench instructions` tells more.
 
-#![expect(missing_docs, reason = "what criterion's macros make has none")]
-
 mod support;
 
 use std::hint::black_box;
@@ -23,7 +21,7 @@ fn reading(criterion: &mut Criterion) {
         .throughput(Throughput::Bytes(report.len() as u64))
         .sample_size(20);
     group.bench_function("plain", |bencher| {
-        bencher.iter(|| support::read(black_box(&report)))
+        bencher.iter(|| support::read(black_box(&report)));
     });
     group.bench_function("gzip", |bencher| bencher.iter(|| support::read(black_box(&gzip))));
     group.finish();
@@ -47,7 +45,7 @@ fn planning(criterion: &mut Criterion) {
         bencher.iter(|| compare(black_box(&wanted), black_box(&ledger)));
     });
     group.bench_function("from nothing", |bencher| {
-        bencher.iter(|| compare(black_box(&wanted), &[]))
+        bencher.iter(|| compare(black_box(&wanted), &[]));
     });
     let changes = compare(&wanted, &[]).changes;
     group.bench_function("batch", |bencher| {

@@ -235,8 +235,8 @@ fn main() -> anyhow::Result<()> {
     portal.ask("PUT", &format!("/api/v1/integrations/context/{id}/run"), "")?;
     let ended = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
+    let goes_on = || !ended.load(Ordering::Relaxed) && begun.elapsed() < IMPORT_PATIENCE;
     thread::scope(|scope| {
-        let goes_on = || !ended.load(Ordering::Relaxed) && begun.elapsed() < IMPORT_PATIENCE;
         let of_status = scope.spawn(|| load(api, &status, Some(PERIOD), goes_on));
         let of_list = scope.spawn(|| load(api, list, Some(PERIOD), goes_on));
         let of_bare = scope.spawn(|| load(bare, "/", Some(PERIOD), goes_on));
@@ -245,11 +245,11 @@ fn main() -> anyhow::Result<()> {
             let run: Value = serde_json::from_str(&portal.ask("GET", &status, "")?)?;
             if !run["data"]["last_run"].is_null() && run["data"]["active_run"].is_null() {
                 ended.store(true, Ordering::Relaxed);
-                let last = &run["data"]["last_run"];
+                let import = &run["data"]["last_run"];
                 writeln!(
                     io::stderr(),
                     "the import ended as {} after {:.1} s",
-                    last["state"],
+                    import["state"],
                     begun.elapsed().as_secs_f64()
                 )?;
             }

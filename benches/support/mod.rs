@@ -13,7 +13,7 @@ use wiz_context::simulator::{GeneratorSettings, Header};
 ///
 /// # Panics
 /// Never: it is written to memory.
-pub fn report(findings: u64, assets: u64) -> Vec<u8> {
+pub(crate) fn report(findings: u64, assets: u64) -> Vec<u8> {
     let settings = GeneratorSettings {
         findings,
         assets,
@@ -29,7 +29,7 @@ pub fn report(findings: u64, assets: u64) -> Vec<u8> {
 ///
 /// # Panics
 /// Never: it is written to memory.
-pub fn gzip(report: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(report: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(report).expect("memory takes all");
     encoder.finish().expect("memory takes all")
@@ -39,18 +39,18 @@ pub fn gzip(report: &[u8]) -> Vec<u8> {
 ///
 /// # Panics
 /// When it is none.
-pub fn read(report: &[u8]) -> ReportFacts {
+pub(crate) fn read(report: &[u8]) -> ReportFacts {
     read_report(report, &Policy::default(), &mut |_| ControlFlow::Continue(()))
         .expect("the generator's report is whole")
 }
 
 /// The addresses of a report.
-pub fn wanted(report: &[u8]) -> Vec<WantedAddress> {
+pub(crate) fn wanted(report: &[u8]) -> Vec<WantedAddress> {
     read(report).into_addresses().collect()
 }
 
 /// The ledger of an account that has all labels of these addresses but those of each tenth, whose value is another.
-pub fn ledger(wanted: &[WantedAddress]) -> Vec<LedgerEntry> {
+pub(crate) fn ledger(wanted: &[WantedAddress]) -> Vec<LedgerEntry> {
     let records = wanted
         .iter()
         .flat_map(|wanted| label_records(wanted.ip, &wanted.facts));

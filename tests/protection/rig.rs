@@ -1,5 +1,6 @@
 //! A service behind a socket, and requests written by hand.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -90,13 +91,15 @@ impl Rig {
     pub(crate) async fn send_as(&self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut head = format!("{line} HTTP/1.1\r\nhost: service\r\nconnection: close\r\n");
         if !body.is_empty() {
-            head += &format!(
-                "content-type: application/json\r\ncontent-length: {}\r\n",
-                body.len()
-            );
+            let length = body.len();
+            write!(
+                head,
+                "content-type: application/json\r\ncontent-length: {length}\r\n"
+            )
+            .unwrap();
         }
         for header in headers {
-            head += &format!("{header}\r\n");
+            write!(head, "{header}\r\n").unwrap();
         }
         answer(self.raw(&[head.as_bytes(), b"\r\n", body].concat()).await)
     }

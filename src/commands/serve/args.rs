@@ -58,7 +58,7 @@ pub struct ServeArgs {
         default_value = "50"
     )]
     pub(super) api_requests_per_second: String,
-    /// Origins whose web pages may call the API, comma-separated: https://portal.example.com
+    /// Origins whose web pages may call the API, comma-separated, as in `https://portal.example.com`
     #[arg(
         long,
         env = "WIZ_CONTEXT_CORS_ORIGINS",
