@@ -753,7 +753,7 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
     let mut run = claim(&store, two, false, at(5)).await;
     bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 1)], at(6)).await;
     finish(&store, &run, at(7)).await;
-    let score = changes
+    let kept = changes
         .iter()
         .map(Change::pair)
         .find(|pair| pair.context.as_str() == "cvss_score")
@@ -761,7 +761,7 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
     let mut run = claim(&store, one, false, at(8)).await;
     let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(9)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![score]),
+        hold: Hold::Removals(vec![kept]),
         ..planning(&store, set).await
     };
     store.plan_facts(&mut run, &held, at(10)).await.unwrap();
@@ -772,7 +772,7 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
         .await
         .unwrap();
     assert_eq!(
-        unknown(&store, account, &[score]).await,
+        unknown(&store, account, &[kept]).await,
         0,
         "its approval is still to come"
     );
