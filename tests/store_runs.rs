@@ -9,7 +9,7 @@ use sqlx::Connection;
 use tempfile::TempDir;
 use wiz_context::domain::{
     Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, SettingsTag, Timestamp,
+    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
     TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
 };
 use wiz_context::pipeline::{compare, merge_into};
@@ -710,5 +710,70 @@ async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
         removes(&plan(&store, two, account).await),
         [],
         "it holds what was kept back, and nobody approved its removal"
+    );
+}
+
+/// Of these pairs, how many the ledger does not know; they come into it.
+async fn unknown(store: &Store, account: AccountId, pairs: &[Pair]) -> u64 {
+    let adopted = store.adopt(account, pairs, Actor::scheduler(), at(90)).await;
+    adopted.unwrap().adopted
+}
+
+#[tokio::test]
+async fn a_late_answer_does_not_settle_what_was_adopted_since_it_was_asked_for() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "one").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let puts = puts(&plan(&store, id, account).await);
+    store.doubt_puts(&run, account, &puts, at(3)).await.unwrap();
+    store
+        .delete_integration(id, None, &entry(AuditAction::Delete, id), at(4))
+        .await
+        .unwrap();
+    let pairs: Vec<_> = puts.iter().map(|record| record.pair).collect();
+    assert_eq!(unknown(&store, account, &pairs).await, 1);
+    store.settle(&run, account, &pairs, at(5)).await.unwrap();
+    assert_eq!(unknown(&store, account, &pairs).await, 0, "Fusion holds them now");
+    store.settle_refused(&run, account, &pairs, at(6)).await.unwrap();
+    assert_eq!(unknown(&store, account, &pairs).await, 0);
+}
+
+#[tokio::test]
+async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_its_addresses() {
+    let (store, account, _folder) = store().await;
+    let (one, two) = (create(&store, "one").await, create(&store, "two").await);
+    let mut scored = asset("a", &["10.0.0.1"], 1);
+    scored.score = Score::from_tenths(75);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[scored], at(2)).await;
+    let changes = plan(&store, one, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, two, false, at(5)).await;
+    bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 1)], at(6)).await;
+    finish(&store, &run, at(7)).await;
+    let kept = changes
+        .iter()
+        .map(Change::pair)
+        .find(|pair| pair.context.as_str() == "cvss_score")
+        .unwrap();
+    let mut run = claim(&store, one, false, at(8)).await;
+    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(9)).await;
+    let held = Planning {
+        hold: Hold::Removals(vec![kept]),
+        ..planning(&store, set).await
+    };
+    store.plan_facts(&mut run, &held, at(10)).await.unwrap();
+    finish(&store, &run, at(11)).await;
+
+    store
+        .delete_integration(two, None, &entry(AuditAction::Delete, two), at(12))
+        .await
+        .unwrap();
+    assert_eq!(
+        unknown(&store, account, &[kept]).await,
+        0,
+        "its approval is still to come"
     );
 }

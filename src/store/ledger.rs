@@ -123,7 +123,7 @@ impl Store {
         touch(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM ledger");
-            push_pairs(&mut delete, account, chunk);
+            push_sent_pairs(&mut delete, run, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
                 "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, held_by = NULL, held_for = NULL, \
@@ -131,7 +131,7 @@ impl Store {
             );
             put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");
             put.push_bind(now.as_millis());
-            push_pairs(&mut put, account, chunk);
+            push_sent_pairs(&mut put, run, account, chunk);
             put.build().execute(&mut *tx).await?;
         }
         // An acknowledged batch is progress, whatever comes after it.
@@ -156,14 +156,14 @@ impl Store {
         touch(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             let mut unknown = QueryBuilder::<Sqlite>::new("DELETE FROM ledger");
-            push_pairs(&mut unknown, account, chunk);
+            push_sent_pairs(&mut unknown, run, account, chunk);
             unknown
                 .push(" AND acknowledged IS NULL AND doubted_before = 0")
                 .build()
                 .execute(&mut *tx)
                 .await?;
             let mut known = QueryBuilder::<Sqlite>::new("UPDATE ledger SET sent = NULL");
-            push_pairs(&mut known, account, chunk);
+            push_sent_pairs(&mut known, run, account, chunk);
             known.push(" AND doubted_before = 0");
             known.build().execute(&mut *tx).await?;
         }
@@ -258,14 +258,15 @@ pub(super) async fn read_range(
 
 /// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
 /// would be read for each pair.
-const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE (held_for = $1 OR ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
+const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE (held_for = $1 OR held_for IS NULL AND ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
          AND s.integration_id = $1 AND s.state = 'in_force')) \
      AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
          WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no AND s.state = 'in_force' AND s.integration_id <> $1 \
          AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
              WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)";
 
-/// Takes the pairs out of the ledger, in all accounts, that only this integration wants.
+/// Takes the pairs out of the ledger, in all accounts, that only this integration wants. What is kept back for another one at
+/// the same address is that one's.
 pub(super) async fn forget_integration(
     tx: &mut SqliteConnection,
     id: IntegrationId,
@@ -275,6 +276,13 @@ pub(super) async fn forget_integration(
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Pairs as a run sent them. An answer may be late: what left the ledger since with its integration, and came back by an
+/// adoption, is not what it answers to.
+fn push_sent_pairs(sql: &mut QueryBuilder<Sqlite>, run: &ClaimedRun, account: AccountId, pairs: &[Pair]) {
+    push_pairs(sql, account, pairs);
+    sql.push(" AND run_id = ").push_bind(run.id().to_string());
 }
 
 fn push_pairs(sql: &mut QueryBuilder<Sqlite>, account: AccountId, pairs: &[Pair]) {

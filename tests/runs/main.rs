@@ -8,7 +8,6 @@ mod attempts;
 mod bad_reports;
 mod basics;
 mod cancel;
-mod chance;
 mod check;
 mod complaints;
 mod credentials;

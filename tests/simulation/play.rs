@@ -1,6 +1,6 @@
 //! Plays a history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -42,7 +42,8 @@ pub(crate) struct Played {
     /// The property that it broke, and after how many steps.
     pub(crate) failure: Option<(Broken, usize)>,
     pub(crate) steps: u64,
-    pub(crate) runs: u64,
+    /// Runs by what they came to.
+    pub(crate) runs: BTreeMap<String, u64>,
     pub(crate) leaps: u64,
     pub(crate) crash_points: Vec<String>,
 }
@@ -92,7 +93,7 @@ pub(crate) fn play(history: &History, shows: bool) -> Played {
             .say(|| format!("{} the end", play.world.clock.now()));
         played.failure = play.end().err().map(|broken| (broken, history.steps.len()));
     }
-    played.runs = play.world.watch.runs_ended();
+    played.runs = play.outcomes();
     played.leaps = play.world.leaps;
     played.crash_points = std::mem::take(&mut play.world.crash_points);
     played
@@ -140,13 +141,21 @@ impl Play {
             Step::Crash => self.world.crash(),
             Step::AtPoll { polls, step } => {
                 self.world.watch.interrupt_after(*polls);
-                // When it does not come so far it happens all the same.
-                drop(self.world.pass(INTERRUPTION_PATIENCE));
-                self.world.watch.go_on();
-                self.step(step)?;
+                self.interrupted(step)?;
+            }
+            Step::InCall { call, polls, step } => {
+                self.world.watch.interrupt_in(call, *polls);
+                self.interrupted(step)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a step as soon as the watch interrupts. When it does not come so far it happens all the same.
+    fn interrupted(&mut self, step: &Step) -> Result<(), Broken> {
+        drop(self.world.pass(INTERRUPTION_PATIENCE));
+        self.world.watch.go_on();
+        self.step(step)
     }
 
     /// What holds at any time at which nothing is going on.
@@ -156,6 +165,7 @@ impl Play {
         checks::nobody_did_what_he_must_not(&self.world)?;
         checks::the_ledger_knows_what_fusion_holds(&mut self.world, &mut self.given_up, &mut self.by_hand)?;
         checks::nothing_that_is_kept_back_is_lost(&mut self.world)?;
+        checks::no_run_removes_many_without_asking(&mut self.world)?;
         checks::no_error_is_logged(&self.world)
     }
 
@@ -227,6 +237,19 @@ impl Play {
         } else {
             Err(Broken::new("the_last_run_succeeds", format!("{run:#}")))
         }
+    }
+
+    fn outcomes(&mut self) -> BTreeMap<String, u64> {
+        let mut outcomes = BTreeMap::new();
+        for (trigger, state, dry, times) in self.world.outcomes() {
+            let what = match trigger.as_str() {
+                "manual" | "create" | "schedule" => "report",
+                other => other,
+            };
+            let dry = if dry { "dry " } else { "" };
+            *outcomes.entry(format!("{dry}{what} {state}")).or_default() += times.unsigned_abs();
+        }
+        outcomes
     }
 
     fn clear_faults(&self) {
