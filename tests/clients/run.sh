@@ -20,7 +20,8 @@ document=$project/openapi/openapi.json
 tools=$project/target/clients
 mkdir -p "$tools"
 
-missing() { echo "tests/clients/run.sh: $1" >&2; exit 2; }
+# 69 is EX_UNAVAILABLE: nothing was found wrong, but not everything could be tried.
+missing() { echo "tests/clients/run.sh: $1" >&2; exit 69; }
 does() { [[ $wanted == *" $1 "* ]]; }
 
 if does lint || does typescript; then
@@ -69,7 +70,8 @@ wait_for() {
         sleep 0.1
     done
     cat "$2" >&2
-    missing "$2 does not tell: $1"
+    echo "tests/clients/run.sh: $2 does not tell: $1" >&2
+    exit 1
 }
 
 # Nothing leaves this machine: the proxy that everything but the simulator would go through does not listen.

@@ -54,6 +54,8 @@ impl Place {
             .with("WIZ_CONTEXT_LISTEN", "127.0.0.1:0")
             .with("WIZ_CONTEXT_DATABASE_URL", url)
             .with("WIZ_CONTEXT_LOG_FORMAT", "json")
+            // Tests look more often than any caller should.
+            .with("WIZ_CONTEXT_API_REQUESTS_PER_SECOND", "off")
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
