@@ -4,7 +4,7 @@
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
-use super::queue::LEASE;
+use super::owner::LEASE;
 use super::runs::{json, json_text};
 use crate::domain::{AttemptOutcome, AttemptRecord, Failure, Phase, RunId, Timestamp};
 

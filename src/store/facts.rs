@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::queue::{note_advance, write_checkpoint, write_on};
+use super::owner::{note_advance, write_checkpoint, write_on};
 use super::run_notes::write_reading;
 use super::{ClaimedRun, Reading, Store, StoreError};
 use crate::domain::{Address, AssetFacts, Rating, RunId, Score, Timestamp};

@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::queue::write_on;
+use super::owner::write_on;
 use super::seal::Sealed;
 use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, holds, run_start, runs};
 use crate::domain::{

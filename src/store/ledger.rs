@@ -8,8 +8,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
+use super::owner::{note_advance, touch, write_on};
 use super::plan_pages::address;
-use super::queue::{note_advance, touch, write_on};
 use super::run_notes::count_pushed;
 use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};

@@ -4,8 +4,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
+use super::owner::{note_real_start, write_checkpoint, write_on};
 use super::plan_pages::address;
-use super::queue::{note_real_start, write_checkpoint, write_on};
 use super::run_notes::write_counts;
 use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, holds, runs};
 use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, Timestamp, Trigger};

@@ -97,7 +97,7 @@ impl Store {
         let start = RunStart::new(entry.actor.clone(), Trigger::Removal, RunFlags::default());
         let started = run_start::start(&mut tx, id, &start, None, now).await?;
         if !started.joined {
-            queue::note_deletion(&mut tx, started.record.id, entry).await?;
+            owner::note_deletion(&mut tx, started.record.id, entry).await?;
         }
         tx.commit().await?;
         Ok(StartedRemoval { run: started, ended })

@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::queue::{touch, write_checkpoint, write_on};
+use super::owner::{touch, write_checkpoint, write_on};
 use super::runs::{json, json_text};
 use super::{ClaimedRun, Orders, Store, StoreError};
 use crate::domain::{Certificate, Counts, Phase, Progress, RunId, Timestamp, Warning};

@@ -19,6 +19,7 @@ mod patience;
 mod probe;
 mod queries;
 mod report;
+mod report_calls;
 mod request;
 #[cfg(test)]
 mod tests;

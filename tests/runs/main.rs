@@ -19,6 +19,7 @@ mod healing;
 mod holds;
 mod joining;
 mod last_report;
+mod plans;
 mod reasons;
 mod removal;
 mod report;

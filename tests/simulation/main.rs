@@ -25,6 +25,7 @@
 #![expect(clippy::print_stdout, reason = "a simulation tells what it did")]
 
 mod checks;
+mod faults;
 mod history;
 mod play;
 #[expect(dead_code, reason = "other tests make their reports with it")]
@@ -32,6 +33,7 @@ mod play;
 mod reports;
 mod rows;
 mod shrink;
+mod turns;
 mod watch;
 mod witness;
 mod world;

@@ -12,7 +12,8 @@ use wiz_context::pipeline::REMOVALS_NEVER_HELD;
 use wiz_context::store::{Keyring, Store};
 
 use crate::checks::{LedgerRow, Pair, stored_ip};
-use crate::world::{ANY_POLLS, Turns, World, folder};
+use crate::turns::{ANY_POLLS, Turns};
+use crate::world::{World, folder};
 
 const WITNESSES: &str = "
     -- Rows that left the ledger.
