@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::owner::{ClaimedRun, LEASE, Orders, claimed, note_real_start, touch};
 use super::run_notes::rest_progress;
-use super::runs::{self, json, json_text, optional_json, report_choice};
-use super::{
-    Actor, AuditEntry, CancelOrder, FactSetId, Store, StoreError, Verified, attempts, holds, removal,
-};
-use crate::domain::{
-    AttemptOutcome, Failure, ReportChoice, ReportId, ReportRunId, RunId, RunRecord, RunState, SettingsTag,
-    Timestamp, Trigger,
-};
+use super::runs::{self, json_text};
+use super::{Actor, Store, StoreError, attempts, holds, removal};
+use crate::domain::{AttemptOutcome, Failure, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger};
 
 /// No attempt is put off for longer than this.
 pub const LONGEST_PAUSE: Duration = Duration::from_hours(1);

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use super::runs::{self, Newest};
 use super::{
     AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit, holds,
-    integrations, ledger, queue, run_start,
+    integrations, ledger, owner, run_start,
 };
 use crate::domain::{IntegrationId, RunFlags, RunRecord, SettingsTag, Timestamp, Trigger};
 

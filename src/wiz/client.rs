@@ -12,11 +12,9 @@ use serde_json::{Value, json};
 use super::error::Problem;
 use super::patience::{Patience, WaitListener};
 use super::queries::{self, Query};
-use super::report::{Unreadable, WireReport, WireReportRun};
-use super::request::REPORT_TYPE;
-use super::{FoundReport, Report, ReportRequest, ReportRun, ReportRunStatus, WizError, answer, token};
+use super::{WizError, answer, token};
 use crate::clock::Clock;
-use crate::domain::{BearerToken, ReportId, ReportRunId, WizCredentials};
+use crate::domain::{BearerToken, WizCredentials};
 use crate::outgoing::{Call, Outgoing, RateLimiter, Repeat, TokenCache};
 
 /// Wiz's gateway cuts a request at about 120 s; giving up before gives an error that says so.

@@ -1,18 +1,8 @@
 //! A slow, literal reading of the label rules.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::ops::ControlFlow;
-use wiz_context::commands::{LabelFormat, labels_of};
-use wiz_context::domain::{Address, CveId, FailureKind, Policy, RankedCve, Rating, RowCountRule, Score};
-use wiz_context::pipeline::{ReportError, check_row_count, read_report};
-use wiz_context::simulator::generator::{GeneratorSettings, Header};
-
-use crate::odd_reports::HEADER;
+use wiz_context::domain::{Address, CveId, RankedCve, Rating, Score};
 
 #[derive(Default)]
 struct Slow {

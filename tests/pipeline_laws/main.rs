@@ -9,17 +9,15 @@ mod odd_reports;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use wiz_context::commands::{LabelFormat, labels_of};
-use wiz_context::domain::{Address, CveId, FailureKind, Policy, RankedCve, Rating, RowCountRule, Score};
+use wiz_context::domain::{FailureKind, Policy, RowCountRule};
 use wiz_context::pipeline::{ReportError, check_row_count, read_report};
 use wiz_context::simulator::generator::{GeneratorSettings, Header};
 
 use crate::literal::slow_labels;
-use crate::odd_reports::{HEADER, report, row};
+use crate::odd_reports::{report, row};
 
 /// The labels of a report by the product.
 fn labels(report: impl Read + Send) -> String {

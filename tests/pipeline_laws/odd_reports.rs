@@ -1,16 +1,6 @@
 //! Reports full of odd cells.
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::ops::ControlFlow;
-use wiz_context::commands::{LabelFormat, labels_of};
-use wiz_context::domain::{Address, CveId, FailureKind, Policy, RankedCve, Rating, RowCountRule, Score};
-use wiz_context::pipeline::{ReportError, check_row_count, read_report};
-use wiz_context::simulator::generator::{GeneratorSettings, Header};
 
 pub(crate) const HEADER: [&str; 15] = [
     "Name",

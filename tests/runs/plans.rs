@@ -1,9 +1,8 @@
 //! Plans that can be read: what they tell, and how long they are kept.
 
-use crate::rig::{Labels, Rig, Service, assert_same, labels_by, report, text};
+use crate::rig::{Rig, assert_same, labels_by, report, text};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
-use wiz_context::simulator::{Effect, Fault};
+use serde_json::json;
 
 use crate::holds::{assets, plan};
 

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-use wiz_context::simulator::{Effect, Ending, Fault, StatusFault};
+use wiz_context::simulator::Fault;
 
 use crate::faults::fault;
 use crate::rows;

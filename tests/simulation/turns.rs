@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use wiz_context::store::Store;
 
 use crate::watch::Watch;
@@ -73,6 +74,13 @@ impl Turns {
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(work)
     }
 
     /// It has something to do for as long as this database is in use.

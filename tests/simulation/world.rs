@@ -8,20 +8,16 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
-use futures_util::task::AtomicWaker;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 use wiz_context::clock::Clock;
 use wiz_context::config::Config;
@@ -31,7 +27,7 @@ use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 use wiz_context::shutdown::Shutdown;
 use wiz_context::simulator::{Simulator, SimulatorSettings};
 use wiz_context::startup;
-use wiz_context::store::{Keyring, Store};
+use wiz_context::store::Keyring;
 
 use crate::turns::{ANY_POLLS, Turns};
 use crate::watch::Watch;
@@ -206,7 +202,7 @@ impl World {
         path: &str,
     ) -> Result<(StatusCode, Value), Interrupted> {
         let live = self.live.as_ref().unwrap();
-        let answer = live.turns.runtime.spawn(live.call(method, path, None));
+        let answer = live.turns.spawn(live.call(method, path, None));
         let last = self.clock.now() + LONGEST_CALL;
         loop {
             self.quiet()?;

@@ -1,23 +1,11 @@
 //! What was sent and not answered, or refused.
 
-use serde_json::json;
-use sqlx::Connection;
-use std::time::Duration;
-use tempfile::TempDir;
-use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
-    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
-};
-use wiz_context::pipeline::{compare, merge_into};
-use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
-    StoreError,
-};
-use wiz_context::worker::wanted_records;
+use wiz_context::domain::Change;
+use wiz_context::store::AuditAction;
 
-use crate::rig::{asset, at, bring_into_force, claim, create, entry, finish, plan, push, puts, removes, store, unknown};
+use crate::rig::{
+    asset, at, bring_into_force, claim, create, entry, finish, plan, push, puts, removes, store, unknown,
+};
 
 #[tokio::test]
 async fn a_lost_answer_leaves_a_doubt_that_the_next_plan_looks_after() {

@@ -1,23 +1,12 @@
 //! Removals and reports that are kept back.
 
-use serde_json::json;
-use sqlx::Connection;
-use std::time::Duration;
-use tempfile::TempDir;
-use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
-    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
-};
-use wiz_context::pipeline::{compare, merge_into};
-use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
-    StoreError,
-};
-use wiz_context::worker::wanted_records;
+use wiz_context::domain::{Change, RunFlags, RunState, Score, Trigger};
+use wiz_context::store::{Actor, AuditAction, Completion, Hold, Planning, RunStart};
 
-use crate::rig::{asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage, store, unknown};
+use crate::rig::{
+    asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage,
+    store, unknown,
+};
 
 #[tokio::test]
 async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {

@@ -7,24 +7,14 @@ mod kept_back;
 mod owner;
 mod rig;
 
-use serde_json::json;
-use sqlx::Connection;
-use std::time::Duration;
-use tempfile::TempDir;
-use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
-    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
-};
-use wiz_context::pipeline::{compare, merge_into};
-use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
-    StoreError,
-};
+use wiz_context::domain::{Change, SettingsTag};
+use wiz_context::store::{AuditAction, PlanQuery, StoreError};
 use wiz_context::worker::wanted_records;
 
-use crate::rig::{asset, at, bring_into_force, claim, create, entry, finish, labels, plan, planning, push, puts, removes, stage, store};
+use crate::rig::{
+    asset, at, bring_into_force, claim, create, entry, finish, labels, plan, planning, push, puts, removes,
+    stage, store,
+};
 
 #[tokio::test]
 async fn facts_in_force_and_a_settled_push_leave_nothing_to_do_and_what_goes_is_removed() {

@@ -1,23 +1,11 @@
 //! Who owns a run, and what only the owner may write.
 
-use serde_json::json;
 use sqlx::Connection;
-use std::time::Duration;
-use tempfile::TempDir;
-use wiz_context::domain::{
-    Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
-    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
-};
-use wiz_context::pipeline::{compare, merge_into};
-use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
-    StoreError,
-};
-use wiz_context::worker::wanted_records;
+use wiz_context::store::{Actor, AttemptEnd, AuditAction, CancelOrder, StoreError};
 
-use crate::rig::{asset, at, bring_into_force, claim, create, entry, labels, plan, planning, puts, reading, stage, store};
+use crate::rig::{
+    asset, at, bring_into_force, claim, create, entry, labels, plan, planning, puts, reading, stage, store,
+};
 
 #[tokio::test]
 async fn facts_without_a_certificate_never_come_into_force() {

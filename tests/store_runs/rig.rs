@@ -1,21 +1,18 @@
 //! A store with integrations, and the calls that runs make of it.
 
 use serde_json::json;
-use sqlx::Connection;
 use std::time::Duration;
 use tempfile::TempDir;
 use wiz_context::domain::{
     Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Score, SettingsTag, Timestamp,
-    TokenUrl, Trigger, UpdateInterval, WantedAddress, WizConnection,
+    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Timestamp, TokenUrl, Trigger,
+    UpdateInterval, WantedAddress, WizConnection,
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
-    AccountId, Actor, AttemptEnd, AuditAction, AuditEntry, CancelOrder, ClaimedRun, Completion, Ending,
-    FactSetId, Hold, Keyring, LedgerQuery, NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
-    StoreError,
+    AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, Ending, FactSetId, Keyring, LedgerQuery,
+    NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
 };
-use wiz_context::worker::wanted_records;
 
 pub(crate) const NOW: i64 = 1_795_493_090_000;
 

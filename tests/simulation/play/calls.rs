@@ -1,7 +1,5 @@
 //! What people ask of the service, and do behind its back.
 
-use std::collections::BTreeSet;
-
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
