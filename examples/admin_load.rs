@@ -197,6 +197,7 @@ fn main() -> anyhow::Result<()> {
             database: format!("sqlite://{}", folder.path().join("load.db").display()).parse()?,
             fusion: Some(FusionAccount::read(&simulator.netosecret(), &allowed_hosts)?),
             admin_key: Some(ApiKey::new(KEY)),
+            api_requests_per_second: None,
             allowed_hosts,
             ..Config::default()
         };
@@ -232,6 +233,8 @@ fn main() -> anyhow::Result<()> {
     poll("status, polled", api, &status)?;
     poll("list, polled", api, list)?;
 
+    // The service closes connections that are idle for long.
+    let mut portal = Connection::new(api)?;
     portal.ask("PUT", &format!("/api/v1/integrations/context/{id}/run"), "")?;
     let ended = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();

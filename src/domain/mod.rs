@@ -9,6 +9,8 @@ mod audit_search;
 mod check;
 mod cve;
 mod endpoint;
+#[cfg(test)]
+mod endpoint_laws;
 mod facts;
 mod failure;
 mod figures;

@@ -13,6 +13,8 @@ mod client;
 mod error;
 mod jwt;
 mod labels;
+#[cfg(test)]
+mod laws;
 mod netosecret;
 mod push;
 #[cfg(test)]

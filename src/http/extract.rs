@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::problem::{FieldError, Problem, ProblemName};
 use super::state::AppState;
+use crate::clock::Clock;
 use crate::domain::Address;
 
 /// How long a body may take to come, all of it: a mebibyte on a line of 300 kbit/s.
@@ -43,24 +44,7 @@ impl FromRequest<AppState> for Json {
                 "Send the body as JSON, with the header `Content-Type: application/json`.",
             ));
         }
-        let late = || {
-            Problem::new(
-                ProblemName::Slow,
-                format!(
-                    "The body did not come within {} s. Send it again, without pauses.",
-                    BODY_TIME.as_secs()
-                ),
-            )
-        };
-        let whole = tokio::select! {
-            biased;
-            body = Bytes::from_request(request, state) => body,
-            () = state.clock.sleep(BODY_TIME) => return Err(late()),
-        };
-        let body = whole.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-            _ => Problem::unread(),
-        })?;
+        let body = whole_body(request, &state.clock).await?;
         // serde_json stops at 128 levels, so a deep body is an error and not an overflow.
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
@@ -70,6 +54,19 @@ impl FromRequest<AppState> for Json {
             )
         })
     }
+}
+
+/// The whole body of a request, within the limit of all bodies and in the time that they have.
+pub(super) async fn whole_body(request: Request, clock: &Clock) -> Result<Bytes, Problem> {
+    let body = tokio::select! {
+        biased;
+        body = Bytes::from_request(request, &()) => body,
+        () = clock.sleep(BODY_TIME) => return Err(Problem::slow(BODY_TIME)),
+    };
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
+        _ => Problem::unread(),
+    })
 }
 
 /// The one id in a path.
@@ -143,10 +140,10 @@ impl Query {
         }
     }
 
-    /// Takes a switch: absent is off, `true` or an empty value is on.
+    /// Takes a switch: absent is off. An empty value is an error: it stands where a script's variable was not set.
     pub(super) fn switch(&mut self, name: &str) -> bool {
         let read = |value: &str| match value {
-            "" | "true" => Ok(true),
+            "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("must be `true` or `false`".to_owned()),
         };

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequest as _, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -19,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::auth::Caller;
+use super::extract::whole_body;
 use super::problem::{FieldError, Problem, ProblemName};
 use super::rules::rule_of;
 use super::state::AppState;
@@ -95,7 +95,7 @@ async fn answer(app: AppState, request: Request, next: Next) -> Result<Response,
         key: read_key(request.headers())?,
     };
     let (parts, body) = request.into_parts();
-    let body = whole(&parts, body).await?;
+    let body = whole_body(Request::from_parts(parts.clone(), body), &app.clock).await?;
     let call = format!("{} {}", parts.method, parts.uri);
     let said: [&[u8]; 2] = [call.as_bytes(), &body];
     let hash = app.store.request_hash(&said);
@@ -216,16 +216,6 @@ fn read_key(headers: &HeaderMap) -> Result<String, Problem> {
         )
     })?;
     Ok(key.to_owned())
-}
-
-/// The whole body, within the limit of all bodies.
-async fn whole(parts: &Parts, body: Body) -> Result<Bytes, Problem> {
-    let request = Request::from_parts(parts.clone(), body);
-    let body = Bytes::from_request(request, &()).await;
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-        _ => Problem::unread(),
-    })
 }
 
 fn mismatch() -> Problem {

@@ -123,6 +123,8 @@ impl IntegrationView {
 pub(super) struct ReadBody {
     pub(super) settings: IntegrationSettings,
     pub(super) client_secret: Option<ClientSecret>,
+    /// What was put right of it, to go on with after a sentence: a URL that came as `http://`. Mostly empty.
+    pub(super) put_right: String,
 }
 
 /// What a body stands beside.
@@ -215,13 +217,31 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
                 update_interval,
                 wiz,
             };
+            let put_right = put_right(body, &settings.wiz);
             Ok(ReadBody {
                 settings,
                 client_secret,
+                put_right,
             })
         }
         _ => Err(reader.problem()),
     }
+}
+
+/// Names the URLs that came with `http://` and are kept with `https://`.
+fn put_right(body: &Map<String, Value>, kept: &WizConnection) -> String {
+    let kept = [
+        ("apiendpoint", kept.api_endpoint.to_string()),
+        ("tokenurl", kept.token_url.to_string()),
+    ];
+    let changed = kept.iter().filter(|(member, kept)| {
+        let came = body.get("wiz").and_then(|wiz| wiz.get(member)?.as_str());
+        let scheme = came.and_then(|came| came.trim().get(..7));
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) && kept.starts_with("https://")
+    });
+    let told =
+        |(member, kept): &(&str, String)| format!("; `wiz.{member}` came as http:// and became {kept}");
+    changed.map(told).collect()
 }
 
 /// Reads the member `wiz`; what `kept` has may be left out.

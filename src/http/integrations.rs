@@ -90,7 +90,10 @@ pub(super) async fn create(
     let entry = AuditEntry {
         actor: actor.clone(),
         action: AuditAction::Create,
-        description: format!("Integration {} was created", integration.settings.name),
+        description: format!(
+            "Integration {} was created{}",
+            integration.settings.name, read.put_right
+        ),
         original_id: integration.id.to_string(),
         original_object: None,
         new_object: Some(IntegrationView::new(&integration, None).audit_object()),
@@ -261,7 +264,10 @@ async fn change(
         let entry = AuditEntry {
             actor: actor.clone(),
             action: AuditAction::Update,
-            description: format!("Integration {} was changed", after.settings.name),
+            description: format!(
+                "Integration {} was changed{}",
+                after.settings.name, body.put_right
+            ),
             original_id: id.to_string(),
             original_object: Some(IntegrationView::new(&before, None).audit_object()),
             new_object: Some(IntegrationView::new(&after, None).audit_object()),

@@ -20,6 +20,8 @@ mod health;
 mod idempotency;
 mod integration_body;
 mod integrations;
+#[cfg(test)]
+mod laws;
 mod negotiation;
 mod notes;
 mod openapi;

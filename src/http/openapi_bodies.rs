@@ -6,7 +6,13 @@ use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, SchemaFormat};
 use utoipa::openapi::{Components, Object, ObjectBuilder, Ref, RefOr, Schema};
 
 /// Bodies with nothing in them but what they name.
-const CLOSED: [&str; 4] = ["AuditSearch", "IntegrationBody", "PairBody", "WizBody"];
+const CLOSED: [&str; 5] = [
+    "ApiKeyBody",
+    "AuditSearch",
+    "IntegrationBody",
+    "PairBody",
+    "WizBody",
+];
 
 /// Members that only reads carry; a body that was read can be sent back with them.
 const READ_ONLY: [(&str, &[&str]); 2] = [
@@ -33,6 +39,10 @@ pub(super) fn describe(components: &mut Components) {
             from.format = Some(SchemaFormat::KnownFormat(KnownFormat::Int64));
             from.maximum = Some(f64::from(u32::MAX).into());
         }
+    });
+    // The repetition of a call is answered as the call was, but for the key itself, which is kept nowhere.
+    change(components, "NewKeyView", |view| {
+        view.required.retain(|member| member != "key");
     });
     for (name, members) in READ_ONLY {
         change(components, name, |body| {
@@ -72,12 +82,19 @@ pub(super) fn part_of(components: &mut Components, whole: &str, part: &str) -> R
 pub(super) fn refine(operation: &mut Operation) {
     for parameter in operation.parameters.iter_mut().flatten() {
         let RefOr::T(parameter) = parameter else { continue };
-        let (true, Some(RefOr::T(Schema::Object(schema)))) = (
-            parameter.parameter_in == ParameterIn::Query,
-            &mut parameter.schema,
-        ) else {
+        let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else {
             continue;
         };
+        if parameter.name.eq_ignore_ascii_case("idempotency-key") {
+            (schema.min_length, schema.max_length) = (Some(1), Some(255));
+            schema.pattern = Some("^[!-~]+$".to_owned());
+        }
+        if parameter.parameter_in != ParameterIn::Query {
+            continue;
+        }
+        if parameter.name == "head" {
+            schema.pattern = Some("^[0-9A-Fa-f]{64}$".to_owned());
+        }
         if parameter.name == "limit" {
             (schema.minimum, schema.maximum) = (Some(1.into()), Some(1000.into()));
         }

@@ -204,6 +204,17 @@ impl Problem {
         )
     }
 
+    /// The body did not come in the time that it had.
+    pub(super) fn slow(time: Duration) -> Self {
+        Self::new(
+            ProblemName::Slow,
+            format!(
+                "The body did not come within {} s. Send it again, without pauses.",
+                time.as_secs()
+            ),
+        )
+    }
+
     /// The body broke off.
     pub(super) fn unread() -> Self {
         Self::new(

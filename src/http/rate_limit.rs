@@ -51,6 +51,14 @@ enum Verdict {
     Refused { after_s: u64 },
 }
 
+impl Caller {
+    /// The key that a request came with. That of the settings has a name only.
+    fn of(actor: &Actor) -> Self {
+        let id = actor.key_id.map(|id| id.to_string());
+        Self::Key(id.unwrap_or_else(|| actor.user.clone()))
+    }
+}
+
 impl RateLimits {
     pub(super) fn new(clock: Clock, per_second: Option<NonZeroU32>) -> Self {
         Self {
@@ -92,7 +100,7 @@ pub(super) async fn by_key(State(limits): State<RateLimits>, request: Request, n
     let (Some(per_second), Some(actor)) = (limits.per_second, request.extensions().get::<Actor>()) else {
         return next.run(request).await;
     };
-    match limits.take(Caller::Key(actor.user.clone()), per_second) {
+    match limits.take(Caller::of(actor), per_second) {
         Verdict::Passes {
             remaining,
             full_after_s,
@@ -105,14 +113,19 @@ pub(super) async fn by_key(State(limits): State<RateLimits>, request: Request, n
     }
 }
 
-/// Counts answers that no valid key came with, per address, and tells those who go on that they are too many. Comes before
+/// Counts refusals for want of a valid key or of its role, per address, and tells those who go on that they are too many. Comes before
 /// the key is looked at.
 pub(super) async fn by_address(State(limits): State<RateLimits>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let caller = Caller::Address(peer.map(|peer| network(peer.0.ip())));
     let response = next.run(request).await;
     match limits.per_second {
-        Some(per_second) if response.status() == StatusCode::UNAUTHORIZED => {
+        Some(per_second)
+            if matches!(
+                response.status(),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ) =>
+        {
             match limits.take(caller, per_second) {
                 Verdict::Passes { .. } => response,
                 Verdict::Refused { after_s } => refused(per_second, after_s),

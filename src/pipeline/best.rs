@@ -61,8 +61,8 @@ fn keep<T: Copy + Ord>(list: &mut Vec<T>, new: T, same_id: impl Fn(T, T) -> bool
         None if is_full => 0,
         None => {
             if list.len() == list.capacity() {
-                // By halves and not by doubles: there are as many lists as assets.
-                list.reserve_exact(list.len() / 2 + 4);
+                // By halves and not by doubles, and never beyond what is kept: there are as many lists as assets.
+                list.reserve_exact((list.len() / 2 + 4).min(MAX_CVES_PER_ASSET - list.len()));
             }
             let to = list.partition_point(|old| *old < new);
             list.insert(to, new);

@@ -32,6 +32,14 @@ impl Store {
     /// # Errors
     /// When the database cannot.
     pub async fn work_off_arrears(&self) -> Result<(), StoreError> {
+        while !self.forget_departed().await? {
+            self.renew_marks().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the marks in the ledger those of the last plans.
+    async fn renew_marks(&self) -> Result<(), StoreError> {
         let marks = sqlx::query(
             "SELECT id, integration_id, marks, hold FROM runs WHERE marks IS NOT NULL ORDER BY id",
         )
@@ -48,13 +56,27 @@ impl Store {
             }
             self.unmark(&marks).await?;
         }
-        let departed = sqlx::query_as("SELECT integration_id, fact_set FROM departures")
-            .fetch_all(&self.readers)
-            .await?;
-        for (integration, set) in departed {
-            self.forget(integration, set).await?;
-        }
         Ok(())
+    }
+
+    /// Takes what only deleted integrations wanted out of the ledger; `false` when marks are to be written before, for what
+    /// is kept back for others stays.
+    async fn forget_departed(&self) -> Result<bool, StoreError> {
+        let mut tx = self.read().await?;
+        let departed: Vec<(String, Option<i64>)> =
+            sqlx::query_as("SELECT integration_id, fact_set FROM departures")
+                .fetch_all(&mut *tx)
+                .await?;
+        if are_marks_pending(&mut tx).await? {
+            return Ok(false);
+        }
+        drop(tx);
+        for (integration, set) in departed {
+            if !self.forget(integration, set).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Marks the pairs that a run's plan keeps back.
@@ -135,8 +157,8 @@ impl Store {
     }
 
     /// Takes the pairs out of the ledger, in all accounts, that only a deleted integration wanted; those that it kept back
-    /// and others want are no longer kept back.
-    async fn forget(&self, integration: String, set: Option<i64>) -> Result<(), StoreError> {
+    /// and others want are no longer kept back. `false` when marks are to be written before.
+    async fn forget(&self, integration: String, set: Option<i64>) -> Result<bool, StoreError> {
         let accounts: Vec<i64> = sqlx::query_scalar("SELECT id FROM fusion_accounts")
             .fetch_all(&self.readers)
             .await?;
@@ -145,7 +167,10 @@ impl Store {
             while let Some(start) = from {
                 let mut tx = self.write().await?;
                 if !is_departing(&mut tx, &integration).await? {
-                    return Ok(());
+                    return Ok(true);
+                }
+                if are_marks_pending(&mut tx).await? {
+                    return Ok(false);
                 }
                 // Up to the address before which this transaction ends.
                 from = sqlx::query_scalar(
@@ -175,7 +200,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -186,7 +211,7 @@ const MARK: &str = "UPDATE ledger SET held_by = $1, held_for = $2 WHERE account 
 /// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
 /// would be read for each pair.
 const FORGET: &str = "DELETE FROM ledger WHERE account = $2 AND ip >= $3 AND ($4 IS NULL OR ip < $4) \
-     AND (held_for = $1 OR EXISTS (SELECT 1 FROM fact_addresses own WHERE own.fact_set = $5 AND own.ip = ledger.ip)) \
+     AND (held_for = $1 OR held_for IS NULL AND EXISTS (SELECT 1 FROM fact_addresses own WHERE own.fact_set = $5 AND own.ip = ledger.ip)) \
      AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
          WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
          AND s.state = 'in_force' AND s.integration_id <> $1 \
@@ -224,6 +249,14 @@ pub(super) async fn has_marks_to_write(
         "SELECT EXISTS (SELECT 1 FROM runs WHERE integration_id = $1 AND marks IS NOT NULL)",
     );
     Ok(any.bind(id.to_string()).fetch_one(tx).await?)
+}
+
+async fn are_marks_pending(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM runs WHERE marks IS NOT NULL)")
+            .fetch_one(connection)
+            .await?,
+    )
 }
 
 /// Whether any deleted integration is still to leave the ledger.

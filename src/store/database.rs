@@ -54,6 +54,11 @@ pub struct Store {
     pub(super) keyring: Arc<Keyring>,
 }
 
+/// Whether a connection is tried out before each use, which takes a turn through its thread. Nothing can happen to it while it
+/// rests: it leads to a file, and no other end could hang up. After each use it is tried out all the same, which also ends
+/// what a dropped call left unfinished; one that fails is closed.
+const TEST_BEFORE_USE: bool = false;
+
 impl Store {
     /// Opens the database of a URL (`sqlite://wiz-context.db`), makes it where there is none, and brings it up to date.
     ///
@@ -73,6 +78,7 @@ impl Store {
         make_private(options.get_filename())?;
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .test_before_acquire(TEST_BEFORE_USE)
             // Each transaction takes a second at most, but many may wait, and a disk may be slow.
             .acquire_timeout(WRITER_TIMEOUT)
             .connect_with(options.clone())
@@ -82,6 +88,7 @@ impl Store {
         let reading = options.read_only(true).create_if_missing(false);
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
+            .test_before_acquire(TEST_BEFORE_USE)
             .connect_with(reading)
             .await?;
         let store = Self {

@@ -123,7 +123,7 @@ impl Store {
         touch(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             let mut delete = QueryBuilder::<Sqlite>::new("DELETE FROM ledger");
-            push_pairs(&mut delete, account, chunk);
+            push_sent_pairs(&mut delete, run, account, chunk);
             delete.push(" AND sent = ''").build().execute(&mut *tx).await?;
             let mut put = QueryBuilder::<Sqlite>::new(
                 "UPDATE ledger SET acknowledged = coalesce(sent, acknowledged), sent = NULL, held_by = NULL, held_for = NULL, \
@@ -131,7 +131,7 @@ impl Store {
             );
             put.push_bind(now.as_millis()).push(" END, acknowledged_at = ");
             put.push_bind(now.as_millis());
-            push_pairs(&mut put, account, chunk);
+            push_sent_pairs(&mut put, run, account, chunk);
             put.build().execute(&mut *tx).await?;
         }
         // An acknowledged batch is progress, whatever comes after it.
@@ -156,14 +156,14 @@ impl Store {
         touch(&mut tx, run, now).await?;
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             let mut unknown = QueryBuilder::<Sqlite>::new("DELETE FROM ledger");
-            push_pairs(&mut unknown, account, chunk);
+            push_sent_pairs(&mut unknown, run, account, chunk);
             unknown
                 .push(" AND acknowledged IS NULL AND doubted_before = 0")
                 .build()
                 .execute(&mut *tx)
                 .await?;
             let mut known = QueryBuilder::<Sqlite>::new("UPDATE ledger SET sent = NULL");
-            push_pairs(&mut known, account, chunk);
+            push_sent_pairs(&mut known, run, account, chunk);
             known.push(" AND doubted_before = 0");
             known.build().execute(&mut *tx).await?;
         }
@@ -250,6 +250,13 @@ pub(super) async fn read_range(
         page.ledger.push(entry);
     }
     range.cut(&rows, "ledger.ip")
+}
+
+/// Pairs as a run sent them. An answer may be late: what left the ledger since with its integration, and came back by an
+/// adoption, is not what it answers to.
+fn push_sent_pairs(sql: &mut QueryBuilder<Sqlite>, run: &ClaimedRun, account: AccountId, pairs: &[Pair]) {
+    push_pairs(sql, account, pairs);
+    sql.push(" AND run_id = ").push_bind(run.id().to_string());
 }
 
 fn push_pairs(sql: &mut QueryBuilder<Sqlite>, account: AccountId, pairs: &[Pair]) {

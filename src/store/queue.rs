@@ -1,14 +1,14 @@
-//! The table `runs` as a queue: who works on a run, from its claim to its end. What fences the owner's writes is in `owner`.
+//! The table `runs` as a queue: whose turn it is, and how the work on a run begins, pauses and ends.
 
 use std::time::Duration;
 
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::owner::{LEASE, claimed, note_real_start, touch};
+use super::owner::{ClaimedRun, LEASE, Orders, claimed, note_real_start, touch};
 use super::run_notes::rest_progress;
 use super::runs::{self, json_text};
-use super::{Actor, ClaimedRun, Orders, Store, StoreError, attempts, holds, removal};
+use super::{Actor, Store, StoreError, attempts, holds, removal};
 use crate::domain::{AttemptOutcome, Failure, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger};
 
 /// No attempt is put off for longer than this.

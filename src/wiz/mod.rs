@@ -13,10 +13,13 @@ mod client;
 mod download;
 mod error;
 mod file;
+#[cfg(test)]
+mod laws;
 mod patience;
 mod probe;
 mod queries;
 mod report;
+mod report_calls;
 mod request;
 #[cfg(test)]
 mod tests;

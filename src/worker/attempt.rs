@@ -178,6 +178,8 @@ impl Attempt {
 
     /// Ends the run as succeeded; `None` when a start that joined it asked for more than was done.
     async fn complete(&mut self, plan: &Plan) -> Result<Option<RunRecord>, Interruption> {
+        // Whoever sees the end is to find the phases counted.
+        self.timer.leave();
         let completion = self
             .workers
             .store

@@ -31,7 +31,8 @@ impl PhaseTimer {
         }
     }
 
-    fn leave(&mut self) {
+    /// The phase is over; the next may be the same one again.
+    pub(super) fn leave(&mut self) {
         if let Some((phase, since)) = self.present.take() {
             let took = self.clock.passed().saturating_sub(since);
             self.metrics.phase_left(phase, took);

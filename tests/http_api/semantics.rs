@@ -282,3 +282,24 @@ async fn what_was_made_says_where_it_is_and_a_preference_that_was_met_is_told() 
     let at_once = service.call(Method::PUT, &format!("{path}/run"), None).await;
     assert_eq!(at_once.headers.get("preference-applied"), None);
 }
+
+#[tokio::test]
+async fn a_switch_without_a_word_is_no_order() {
+    let service = Service::start().await;
+    let created = service.create("").await;
+    let path = format!("{INTEGRATIONS}/{}", id(&created));
+    for (method, call) in [
+        (Method::PUT, "run?full="),
+        (Method::PUT, "run?full"),
+        (Method::PUT, "run?full=yes"),
+        (Method::GET, "run?fresh="),
+        (Method::POST, "verify?repair="),
+    ] {
+        let answer = service.call(method, &format!("{path}/{call}"), None).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{call}");
+        let detail = answer.body["errors"][0]["detail"].as_str().unwrap();
+        assert_eq!(detail, "must be `true` or `false`", "{call}");
+    }
+    let runs = service.call(Method::GET, &format!("{path}/runs"), None).await;
+    assert_eq!(runs.body["meta"]["count"], 0);
+}

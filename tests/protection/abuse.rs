@@ -178,3 +178,23 @@ async fn bodies_that_are_huge_deep_or_no_text_are_refused() {
     rig.is_well().await;
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_pasted_http_becomes_https_and_the_audit_log_says_so() {
+    let rig = Rig::start(|_| {}).await;
+    let mut body = integration("wiz1");
+    body["wiz"]["apiendpoint"] = json!("HTTP://api.us17.app.wiz.io:443/");
+    let created = rig
+        .send(&format!("POST {INTEGRATIONS}"), &[], body.to_string().as_bytes())
+        .await;
+    assert!(
+        created
+            .text
+            .contains("\"apiendpoint\":\"https://api.us17.app.wiz.io/graphql\"")
+    );
+    let log = rig.send("GET /api/v1/audit?action=create", &[], b"").await;
+    let told = "Integration wiz1 was created; `wiz.apiendpoint` came as http:// and became \
+                https://api.us17.app.wiz.io/graphql\"";
+    assert!(log.text.contains(told), "{}", log.text);
+    rig.stop().await;
+}

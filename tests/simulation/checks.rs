@@ -136,6 +136,18 @@ pub(crate) fn nothing_that_is_kept_back_is_lost(world: &mut World) -> Result<(),
     }
 }
 
+/// At any time: no run of a new report removed more than it may without asking. Where that is more than forty pairs it is more
+/// than a fifth too, for no report here gives two hundred.
+pub(crate) fn no_run_removes_many_without_asking(world: &mut World) -> Result<(), Broken> {
+    match world.removed_too_many() {
+        Some((run, pairs)) => {
+            let detail = format!("{run} removed {pairs} pairs");
+            Err(Broken::new("no_run_removes_many_without_asking", detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// When an integration is deleted: each address that facts of another name keeps at least its number of findings.
 pub(crate) fn nobody_wants_what_is_given_up(
     world: &mut World,

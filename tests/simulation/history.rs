@@ -2,7 +2,10 @@
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
-use wiz_context::simulator::{Effect, Ending, Fault, StatusFault};
+use wiz_context::simulator::Fault;
+
+use crate::faults::fault;
+use crate::rows;
 
 /// What happens, in order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,7 +57,29 @@ pub(crate) enum Step {
     Crash,
     /// Something happens right after so many polls of runs' tasks, while they go on.
     AtPoll { polls: u64, step: Box<Step> },
+    /// Something happens so many polls after the next call of this name began, before its answer or soon after it.
+    InCall {
+        call: String,
+        polls: u64,
+        step: Box<Step>,
+    },
 }
+
+/// Calls in which something may happen: what they do cannot be undone.
+const CALLS: [&str; 12] = [
+    "fusion.put_labels",
+    "fusion.put_labels",
+    "fusion.put_labels",
+    "fusion.delete_labels",
+    "fusion.delete_labels",
+    "fusion.delete_labels",
+    "fusion.read_context",
+    "wiz.create_report",
+    "wiz.rerun_report",
+    "wiz.update_report",
+    "wiz.read_report_run",
+    "wiz.report_file",
+];
 
 /// How a run is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +110,7 @@ pub(crate) enum Edit {
 
 /// How often each kind of step comes, by its place in [`Chance::step`]. Each history favours some and does without others:
 /// what takes three of a kind in a row comes up far more often so.
-const WEIGHTS: [u32; 19] = [14, 20, 3, 14, 8, 7, 3, 5, 4, 3, 5, 2, 4, 8, 4, 4, 5, 2, 16];
+const WEIGHTS: [u32; 19] = [16, 20, 3, 14, 12, 7, 3, 5, 5, 3, 5, 2, 4, 12, 3, 4, 5, 3, 24];
 
 /// What a history leaves to chance, within what it favours.
 struct Chance {
@@ -93,6 +118,8 @@ struct Chance {
     weights: [u32; WEIGHTS.len()],
     /// The rows that reports list at most.
     rows: u32,
+    /// Whether fleets come and go, whatever else reports list.
+    fleets: bool,
     /// The faults that happen; all kinds when there are none.
     faults: Vec<Fault>,
 }
@@ -105,33 +132,43 @@ impl History {
         let mut steps = vec![
             Step::Report {
                 wiz: 0,
-                rows: chance.rows(),
+                rows: chance.rows(0) | if chance.fleets { rows::FLEET_BITS } else { 0 },
             },
             Step::Report {
                 wiz: 1,
-                rows: chance.rows(),
+                rows: chance.rows(1),
             },
             Step::Create { place: 0 },
         ];
         if chance.rng.bool() {
             steps.push(Step::Create { place: 1 });
         }
+        if chance.fleets {
+            steps.push(Step::Run {
+                place: 0,
+                how: How::Real,
+            });
+        }
         for _ in 0..length {
             let next = chance.step();
             // There is to be something that goes on.
-            if matches!(next, Step::AtPoll { .. }) && chance.rng.u8(0..4) > 0 {
+            if matches!(next, Step::AtPoll { .. } | Step::InCall { .. }) && chance.rng.u8(0..4) > 0 {
                 let place = chance.rng.usize(0..2);
                 steps.push(match chance.rng.u8(0..8) {
-                    0 => chance.approve(place),
-                    1 => chance.verify(place),
-                    2 if chance.rng.bool() => Step::Remove { place },
+                    0 | 1 => chance.approve(place),
+                    2 => chance.verify(place),
+                    3 if chance.rng.bool() => Step::Remove { place },
                     _ => Step::Start {
                         place,
                         how: How::Real,
                     },
                 });
             }
+            let changes_fleets = chance.fleets && matches!(next, Step::Report { .. });
             steps.push(next);
+            if changes_fleets && chance.rng.u8(0..4) > 0 {
+                steps.extend(chance.approval());
+            }
         }
         Self { seed, steps }
     }
@@ -146,22 +183,31 @@ impl Chance {
         } else {
             rng.u32(..) & rng.u32(..)
         };
+        let fleets = rng.bool();
         let faults = (0..rng.usize(0..4)).map(|_| fault(&mut rng)).collect();
         Self {
             rng,
             weights,
             rows,
+            fleets,
             faults,
         }
     }
 
-    fn rows(&mut self) -> u32 {
+    fn rows(&mut self, wiz: usize) -> u32 {
         let few = if self.rng.bool() {
             self.rng.u32(..)
         } else {
             u32::MAX
         };
-        self.rng.u32(..) & few & self.rows
+        // Where every integration has all of them nothing is ever lost.
+        let fleets = match self.rng.u8(0..4) {
+            0 | 1 => 0,
+            _ if wiz == 0 => rows::FLEET_BITS,
+            _ => self.rng.u32(..) & self.rng.u32(..) & rows::FLEET_BITS,
+        };
+        let fleets = if self.fleets { fleets } else { 0 };
+        self.rng.u32(..) & few & self.rows & !rows::FLEET_BITS | fleets
     }
 
     fn fault(&mut self) -> Fault {
@@ -197,7 +243,7 @@ impl Chance {
         match self.weights.iter().position(is_it).unwrap_or_default() {
             0 => Step::Report {
                 wiz,
-                rows: self.rows(),
+                rows: self.rows(wiz),
             },
             // Fusion is the first account's.
             1 => Step::Fault {
@@ -234,7 +280,7 @@ impl Chance {
                 // More of the early polls, of which there always are so many.
                 let most = 1 + self.rng.u64(0..250);
                 let polls = 1 + self.rng.u64(0..most);
-                let step = match self.rng.u8(0..18) {
+                let step = Box::new(match self.rng.u8(0..20) {
                     0 | 1 => Step::Cancel { place },
                     2 => Step::Delete { place },
                     3 => Step::Edit {
@@ -245,18 +291,32 @@ impl Chance {
                     5 => self.approve(place),
                     6 => Step::Remove { place },
                     7 => self.verify(place),
+                    8 => Step::Adopt,
                     _ => Step::Crash,
-                };
-                Step::AtPoll {
-                    polls,
-                    step: Box::new(step),
+                });
+                if self.rng.bool() {
+                    return Step::AtPoll { polls, step };
                 }
+                let call = (*self.rng.choice(&CALLS).unwrap()).to_owned();
+                let polls = self.rng.u64(0..8);
+                Step::InCall { call, polls, step }
             }
         }
     }
 }
 
 impl Chance {
+    /// A run that may be held, and perhaps its approval.
+    fn approval(&mut self) -> Vec<Step> {
+        // Fleets are the first account's above all.
+        let (place, how) = (0, How::Real);
+        let mut steps = vec![Step::Run { place, how }];
+        if self.rng.u8(0..3) > 0 {
+            steps.push(self.approve(place));
+        }
+        steps
+    }
+
     fn approve(&mut self, place: usize) -> Step {
         Step::Approve {
             place,
@@ -280,88 +340,6 @@ fn edit(chance: &mut Rng) -> Edit {
         4 => Edit::Secret { right: true },
         _ => Edit::MoveTo {
             wiz: chance.usize(0..2),
-        },
-    }
-}
-
-fn fault(chance: &mut Rng) -> Fault {
-    // Pushes matter most.
-    let operation = *chance
-        .choice(&[
-            "fusion.put",
-            "fusion.put",
-            "fusion.put",
-            "fusion.delete",
-            "fusion.delete",
-            "fusion.get",
-            "fusion.token",
-            "wiz.token",
-            "wiz.graphql",
-            "wiz.graphql",
-            "wiz.graphql.createReport",
-            "wiz.graphql.rerunReport",
-            "wiz.graphql.updateReport",
-            "wiz.graphql.report",
-            "wiz.graphql.reports",
-            "wiz.graphql.reportRun",
-            "wiz.report_file",
-            "wiz.report_run",
-            "wiz",
-            "fusion",
-        ])
-        .unwrap();
-    let effect = match operation {
-        "wiz.report_run" => match chance.u8(0..4) {
-            0 => Effect::ReportFailed {
-                reason: "by chance".to_owned(),
-            },
-            1 => Effect::ReportExpired,
-            2 => Effect::CountPlus {
-                rows: chance.i64(-1..3),
-            },
-            _ => Effect::CountNull,
-        },
-        "wiz.report_file" if chance.bool() => Effect::Truncate {
-            bytes: chance.u64(0..200),
-            ending: *chance
-                .choice(&[Ending::Cut, Ending::Honest, Ending::Unannounced])
-                .unwrap(),
-        },
-        "fusion.put" | "fusion.delete" if chance.u8(0..4) == 0 => {
-            let ip = chance.choice(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]).unwrap();
-            Effect::RejectRecords {
-                ip: ip.parse().unwrap(),
-            }
-        }
-        _ => effect(operation.starts_with("wiz.graphql"), chance),
-    };
-    let times = *chance.choice(&[1, 1, 2, 3, 5, 40]).unwrap();
-    Fault::new(operation, effect).times(times).after(chance.u32(0..4))
-}
-
-fn effect(graphql: bool, chance: &mut Rng) -> Effect {
-    let status = |status, retry_after_s| {
-        Effect::Status(StatusFault {
-            status,
-            retry_after_s,
-            ..StatusFault::default()
-        })
-    };
-    match chance.u8(0..12) {
-        0 | 1 => Effect::Cut,
-        2..6 => Effect::ResponseLost,
-        6 => status(503, None),
-        7 => status(429, Some(chance.u64(1..90))),
-        8 => status(401, None),
-        9 => status(500, None),
-        10 if graphql => Effect::ErrorIn200 {
-            code: "INTERNAL".to_owned(),
-            carried_out: chance.bool(),
-        },
-        10 => Effect::EmptyBody,
-        11 if graphql => Effect::PartialData,
-        _ => Effect::Slow {
-            seconds: chance.u64(1..60),
         },
     }
 }

@@ -10,7 +10,9 @@
 //!
 //! - **Time** stands still while anything goes on, and leaps to the next sleeper's end when nothing does ([`world`]).
 //! - **A crash** drops the service's runtime with all its tasks: at once, or right after a poll of a run's task that was
-//!   counted out beforehand ([`watch`]). The next service starts on the same database.
+//!   counted out beforehand, from the beginning of a call or from now ([`watch`]). The next service starts on the same
+//!   database.
+//! - **Witnesses** in the database tell what happened while a call was made ([`witness`]).
 //! - **In the middle** of a history, whenever nothing is going on: no label of another product was touched, and every label
 //!   in Fusion is one that the ledger knows. **At its end** the faults stop and each integration runs once more; then Fusion
 //!   is to hold what the reports say ([`checks`]).
@@ -23,6 +25,7 @@
 #![expect(clippy::print_stdout, reason = "a simulation tells what it did")]
 
 mod checks;
+mod faults;
 mod history;
 mod play;
 #[expect(dead_code, reason = "other tests make their reports with it")]
@@ -30,19 +33,20 @@ mod play;
 mod reports;
 mod rows;
 mod shrink;
+mod turns;
 mod watch;
 mod witness;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use history::History;
 use play::{Played, play};
 
-/// Histories in a test run: they take two to three minutes on two cores.
-const HISTORIES: u64 = 2_000;
+/// Histories in a test run: two to three minutes on two cores. What they find is in the architecture's page, by how many it took.
+const HISTORIES: u64 = 1_000;
 
 /// Histories at a time, by core: each waits for its database and for silence half of the time.
 const BY_CORE: usize = 2;
@@ -100,7 +104,8 @@ fn whatever_happened_one_more_run_makes_fusion_equal_to_the_reports() {
 struct Total {
     histories: u64,
     steps: u64,
-    runs: u64,
+    /// Runs by what they came to.
+    runs: BTreeMap<String, u64>,
     crashes: u64,
     /// Where crashes fell: the phase, the call under way or last answered, and the polls since.
     crash_points: BTreeSet<String>,
@@ -111,7 +116,9 @@ impl Total {
     fn add(&mut self, played: Played) {
         self.histories += 1;
         self.steps += played.steps;
-        self.runs += played.runs;
+        for (outcome, times) in played.runs {
+            *self.runs.entry(outcome).or_default() += times;
+        }
         self.crashes += played.crash_points.len() as u64;
         self.crash_points.extend(played.crash_points);
         self.leaps += played.leaps;
@@ -128,11 +135,13 @@ impl std::fmt::Display for Total {
             crash_points,
             leaps,
         } = self;
+        let (ended, points) = (runs.values().sum::<u64>(), crash_points.len());
         write!(
             f,
-            "{histories} histories of {steps} steps, with {runs} runs that ended, {crashes} crashes at {} distinct \
-             points, and {leaps} leaps of the clock",
-            crash_points.len()
-        )
+            "{histories} histories of {steps} steps, with {ended} runs, {crashes} crashes at {points} distinct points, and \
+             {leaps} leaps of the clock"
+        )?;
+        runs.iter()
+            .try_for_each(|(outcome, times)| write!(f, "\n    {outcome}: {times}"))
     }
 }

@@ -40,7 +40,14 @@ pub(crate) const ROWS: [Row; 16] = [
         "Medium",
         "4.0",
     ),
-    ("GHSA-c9cp-9c75-9v8c", "Open", "vm-6", "2001:db8::4", "", ""),
+    (
+        "GHSA-c9cp-9c75-9v8c",
+        "Open",
+        "vm-6",
+        "2001:db8::4 10.1.0.2 10.1.0.3",
+        "",
+        "",
+    ),
     ("CVE-2024-0006", "Resolved", "vm-6", "10.0.0.6", "Critical", "9.9"),
     ("CVE-2024-0007", "Open", "vm-7", "10.0.0.6", "", "3.1"),
     (
@@ -76,6 +83,9 @@ const FLEETS: [Row; 2] = [
         "9.3",
     ),
 ];
+
+/// The bits of the fleets.
+pub(crate) const FLEET_BITS: u32 = 0b11 << ROWS.len();
 
 fn selected(rows: u32) -> impl Iterator<Item = &'static Row> {
     ROWS.iter()

@@ -22,12 +22,20 @@ pub(crate) struct Watch {
     /// The number of the poll to interrupt after; none when 0.
     interrupt_at: AtomicU64,
     interrupts: AtomicBool,
+    /// The call to interrupt in.
+    interrupts_in: Mutex<Option<InCall>>,
     runs_ended: AtomicU64,
     point: Mutex<Point>,
     errors: Mutex<Vec<String>>,
     /// Nothing is seen for the moment.
     looks_away: AtomicBool,
     shows: bool,
+}
+
+/// Some polls after the beginning of a call.
+struct InCall {
+    call: String,
+    polls: u64,
 }
 
 /// How far a run has come.
@@ -59,6 +67,22 @@ impl Watch {
             .store(self.polls() + polls.max(1), Ordering::SeqCst);
     }
 
+    /// Interrupts so many polls after the next call of this name begins.
+    pub(crate) fn interrupt_in(&self, call: &str, polls: u64) {
+        let call = call.to_owned();
+        *self.interrupts_in.lock().unwrap() = Some(InCall { call, polls });
+    }
+
+    fn call_begins(&self, name: &str) {
+        let mut interrupts_in = self.interrupts_in.lock().unwrap();
+        if let Some(InCall { polls, .. }) = interrupts_in.take_if(|awaited| awaited.call == name) {
+            match polls {
+                0 => self.interrupts.store(true, Ordering::SeqCst),
+                polls => self.interrupt_after(polls),
+            }
+        }
+    }
+
     /// Does something that nobody is to see: the end of a process logs nothing.
     pub(crate) fn look_away(&self, work: impl FnOnce()) {
         self.looks_away.store(true, Ordering::SeqCst);
@@ -73,6 +97,7 @@ impl Watch {
 
     /// Does not interrupt any more.
     pub(crate) fn go_on(&self) {
+        drop(self.interrupts_in.lock().unwrap().take());
         self.interrupt_at.store(0, Ordering::SeqCst);
         self.interrupts.store(false, Ordering::SeqCst);
     }
@@ -111,6 +136,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watcher {
         if attributes.metadata().name() == "http.request" {
             let mut call = CallName::default();
             attributes.record(&mut call);
+            self.0.call_begins(&call.0);
             *self.0.point.lock().unwrap() = Point {
                 call: call.0,
                 ..Point::default()

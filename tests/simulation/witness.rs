@@ -8,10 +8,12 @@ use std::sync::LazyLock;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, FromRow, SqliteConnection};
+use wiz_context::pipeline::REMOVALS_NEVER_HELD;
 use wiz_context::store::{Keyring, Store};
 
 use crate::checks::{LedgerRow, Pair, stored_ip};
-use crate::world::{ANY_POLLS, Turns, World, folder};
+use crate::turns::{ANY_POLLS, Turns};
+use crate::world::{World, folder};
 
 const WITNESSES: &str = "
     -- Rows that left the ledger.
@@ -58,6 +60,26 @@ const WITNESSES: &str = "
             WHERE k.ip = OLD.ip AND k.context = OLD.context AND NOT EXISTS (
                 SELECT 1 FROM runs r WHERE r.id = OLD.run_id AND r.integration_id = k.integration_id
                 AND r.trigger IN ('approval', 'removal'));
+    END;
+
+    -- The pairs that the facts before those in force wanted, and those of them that runs of new reports removed.
+    CREATE TABLE wanted_before (integration_id TEXT NOT NULL, ip BLOB NOT NULL, context TEXT NOT NULL) STRICT;
+    CREATE INDEX wanted_before_by_pair ON wanted_before (ip, context);
+    CREATE TRIGGER replaces AFTER UPDATE OF state ON fact_sets WHEN OLD.state = 'in_force' AND NEW.state = 'stale' BEGIN
+        DELETE FROM wanted_before WHERE integration_id = NEW.integration_id;
+        INSERT INTO wanted_before
+            SELECT DISTINCT NEW.integration_id, a.ip, c.value
+            FROM fact_addresses a JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no
+            JOIN json_each('[\"cve\", \"cvss_rating\", \"cvss_score\", \"vuln_count\"]') c
+            WHERE a.fact_set = NEW.id AND CASE c.value WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL
+                WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END;
+    END;
+    CREATE TABLE removed (run_id TEXT NOT NULL, ip BLOB NOT NULL, context TEXT NOT NULL) STRICT;
+    CREATE TRIGGER removes AFTER DELETE ON ledger WHEN OLD.sent = '' BEGIN
+        INSERT INTO removed
+            SELECT OLD.run_id, OLD.ip, OLD.context FROM runs r
+            JOIN wanted_before b ON b.integration_id = r.integration_id AND b.ip = OLD.ip AND b.context = OLD.context
+            WHERE r.id = OLD.run_id AND r.trigger IN ('manual', 'create', 'schedule');
     END;";
 
 /// A database without anything in it but witnesses: making its tables takes longer than a run.
@@ -109,6 +131,14 @@ impl World {
         !under_way.is_empty()
     }
 
+    /// What runs came to: trigger, state, whether dry, and how many.
+    pub(crate) fn outcomes(&mut self) -> Vec<(String, String, bool, i64)> {
+        self.look(
+            "SELECT trigger, state, dry_run, count(*) FROM runs GROUP BY trigger, state, dry_run",
+            "",
+        )
+    }
+
     /// How many rows left the ledger so far.
     pub(crate) fn times_forgotten(&mut self) -> i64 {
         let times: Vec<(i64,)> = self.look("SELECT coalesce(max(number), 0) FROM forgotten", "");
@@ -152,6 +182,15 @@ impl World {
             .into_iter()
             .next()
             .map(|(ip, context)| (stored_ip(&ip), context))
+    }
+
+    /// A run that removed so many pairs that its integration had part in that it should have been held, and how many.
+    pub(crate) fn removed_too_many(&mut self) -> Option<(String, i64)> {
+        let runs = self.look(
+            "SELECT run_id, count(*) FROM removed GROUP BY run_id HAVING count(*) > CAST($1 AS INTEGER)",
+            &REMOVALS_NEVER_HELD.to_string(),
+        );
+        runs.into_iter().next()
     }
 
     fn look<T: for<'row> FromRow<'row, SqliteRow> + Send + Unpin>(

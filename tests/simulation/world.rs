@@ -8,20 +8,16 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request, StatusCode, header};
-use futures_util::task::AtomicWaker;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 use wiz_context::clock::Clock;
 use wiz_context::config::Config;
@@ -31,8 +27,9 @@ use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 use wiz_context::shutdown::Shutdown;
 use wiz_context::simulator::{Simulator, SimulatorSettings};
 use wiz_context::startup;
-use wiz_context::store::{Keyring, Store};
+use wiz_context::store::Keyring;
 
+use crate::turns::{ANY_POLLS, Turns};
 use crate::watch::Watch;
 use crate::witness::EMPTY_DATABASE;
 
@@ -47,81 +44,18 @@ const TURN: Duration = Duration::from_micros(20);
 const AWAKE_LEAPS: u32 = 100;
 const NAP: Duration = Duration::from_mins(10);
 
-/// How long a runtime waits for its database before it is looked at again.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// How long a thread may take that others wait for. Nothing here takes a hundredth of it; but the machine may be at
 /// something else.
 const THREADS_PATIENCE: Duration = Duration::from_mins(2);
 
 /// After each poll of a task it is looked whether something is to happen there.
 const EACH_POLL: u32 = 1;
-pub(crate) const ANY_POLLS: u32 = 61;
 
 /// No call waits for longer.
 const LONGEST_CALL: Duration = Duration::from_mins(2);
 
 /// Requests per second that nobody has to wait for: the limit has tests of its own, and takes a leap for each request.
 const MANY_REQUESTS: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
-
-/// A runtime that tells when it has nothing to do.
-pub(crate) struct Turns {
-    runtime: Runtime,
-    parking: Arc<Parking>,
-}
-
-#[derive(Default)]
-struct Parking {
-    parked: AtomicU64,
-    waker: AtomicWaker,
-    /// The database that its tasks use.
-    store: Mutex<Option<Store>>,
-}
-
-impl Turns {
-    pub(crate) fn new(polls_until_look: u32) -> Self {
-        let parking = Arc::new(Parking::default());
-        let told = Arc::clone(&parking);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .event_interval(polls_until_look)
-            .on_thread_park(move || {
-                if told.store.lock().unwrap().as_ref().is_none_or(Store::is_idle) {
-                    told.parked.fetch_add(1, Ordering::SeqCst);
-                    told.waker.wake();
-                }
-            })
-            .build()
-            .unwrap();
-        Self { runtime, parking }
-    }
-
-    /// Lets all tasks go as far as they can by themselves, or until the watch interrupts. Whether they came so far: their
-    /// database may still be at work.
-    fn take(&self, watch: &Watch) -> bool {
-        let before = self.parking.parked.load(Ordering::SeqCst);
-        let done = std::future::poll_fn(|context| {
-            self.parking.waker.register(context.waker());
-            // Twice: the sockets are looked at in between.
-            let parked = self.parking.parked.load(Ordering::SeqCst) - before;
-            if watch.interrupts() || parked >= 2 {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        });
-        let done = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LOOK, done).await.is_ok() });
-        // It would keep the runtime, which keeps it.
-        drop(self.parking.waker.take());
-        done
-    }
-
-    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
-    }
-}
 
 /// The service while it runs.
 struct Live {
@@ -268,7 +202,7 @@ impl World {
         path: &str,
     ) -> Result<(StatusCode, Value), Interrupted> {
         let live = self.live.as_ref().unwrap();
-        let answer = live.turns.runtime.spawn(live.call(method, path, None));
+        let answer = live.turns.spawn(live.call(method, path, None));
         let last = self.clock.now() + LONGEST_CALL;
         loop {
             self.quiet()?;
@@ -372,10 +306,9 @@ impl World {
         let Some(Live { turns, service, .. }) = self.live.take() else {
             return;
         };
-        // Whoever leaves a waker behind keeps the runtime's settings, and with them this.
-        drop(turns.parking.store.lock().unwrap().take());
+        turns.lets_go();
         self.watch.look_away(|| {
-            turns.runtime.shutdown_background();
+            turns.end();
             drop(service);
         });
     }
@@ -389,14 +322,14 @@ impl World {
             service,
             shutdown,
         } = self.live.take().unwrap();
-        drop(turns.parking.store.lock().unwrap().take());
+        turns.lets_go();
         assert!(
             turns.block_on(shutdown.finish(THREADS_PATIENCE)),
             "all tasks end by themselves"
         );
         // How long the database takes to close is up to the machine; the next service waits for it.
         turns.block_on(service.stop(THREADS_PATIENCE));
-        turns.runtime.shutdown_background();
+        turns.end();
         self.start();
     }
 
@@ -444,7 +377,7 @@ fn start(config: &Config, clock: &Clock, clients: &Outgoing) -> Live {
     let (turns, shutdown) = (Turns::new(EACH_POLL), Shutdown::new());
     let starting = startup::start_with(config.clone(), clock.clone(), &shutdown, Some(clients));
     let service = turns.block_on(starting).unwrap();
-    *turns.parking.store.lock().unwrap() = Some(service.store().clone());
+    turns.uses(service.store().clone());
     Live {
         turns,
         service,

@@ -1,0 +1,170 @@
+//! Removals and reports that are kept back.
+
+use wiz_context::domain::{Change, RunFlags, RunState, Score, Trigger};
+use wiz_context::store::{Actor, AuditAction, Completion, Hold, Planning, RunStart};
+
+use crate::rig::{
+    may_keep_back, asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage,
+    store, unknown,
+};
+
+#[tokio::test]
+async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+
+    let mut run = claim(&store, id, true, at(5)).await;
+    let set = stage(&store, &mut run, &[], at(6)).await;
+    let planning = Planning {
+        hold: Hold::Everything,
+        ..planning(&store, set).await
+    };
+    let orders = store.plan_facts(&mut run, &planning, at(7)).await.unwrap();
+    assert!(orders.dry_run);
+    // A real start joins between the plan of the dry run and its end (or while it waits to go on after a crash).
+    let real = RunStart::new(Actor::scheduler(), Trigger::Manual, RunFlags::default());
+    assert!(store.start_run(id, &real, at(8)).await.unwrap().joined);
+    let completion = store.complete_run(&run, &orders, at(8)).await.unwrap();
+    assert!(matches!(completion, Completion::MoreAsked(_)));
+    let orders = store.plan_facts(&mut run, &planning, at(9)).await.unwrap();
+    let completion = store.complete_run(&run, &orders, at(10)).await.unwrap();
+    assert!(matches!(completion, Completion::Ended(record) if record.state == RunState::Held));
+
+    store
+        .approve_run(run.id(), Actor::scheduler(), at(11))
+        .await
+        .unwrap();
+    assert_eq!(
+        store.facts_kept_back(run.id()).await.unwrap(),
+        Some(set),
+        "the approval applies nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let mut run = claim(&store, id, false, at(1)).await;
+    let both = [asset("a", &["10.0.0.1"], 1), asset("b", &["10.0.0.2"], 1)];
+    bring_into_force(&store, &mut run, &both, at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+
+    let mut run = claim(&store, id, false, at(5)).await;
+    let set = stage(&store, &mut run, &both[1..], at(6)).await;
+    let held = Planning {
+        hold: Hold::Removals,
+        ..planning(&store, set).await
+    };
+    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
+    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
+    finish(&store, &run, at(8)).await;
+    assert_eq!(removes(&plan(&store, id, account).await), []);
+
+    // The service starts with another account, and later with the first one again.
+    let other = store.fusion_account("api.netography.com", "other").await.unwrap();
+    let mut run = claim(&store, id, false, at(9)).await;
+    let set = stage(&store, &mut run, &both[1..], at(10)).await;
+    let elsewhere = Planning {
+        account: Some(other),
+        ..planning(&store, set).await
+    };
+    store.plan_facts(&mut run, &elsewhere, at(11)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
+    finish(&store, &run, at(12)).await;
+    assert_eq!(
+        removes(&plan(&store, id, account).await),
+        [],
+        "nobody approved it"
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
+    let (store, account, _folder) = store().await;
+    let (one, two) = (create(&store, "one").await, create(&store, "two").await);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    let changes = plan(&store, one, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, one, false, at(5)).await;
+    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(6)).await;
+    let held = Planning {
+        hold: Hold::Removals,
+        ..planning(&store, set).await
+    };
+    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
+    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
+    finish(&store, &run, at(8)).await;
+
+    // The other integration wants another value there, which Fusion refuses; then it wants none.
+    let mut run = claim(&store, two, false, at(9)).await;
+    bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 7)], at(10)).await;
+    let puts: Vec<_> = puts(&plan(&store, two, account).await)
+        .into_iter()
+        .filter(|record| record.pair == changes[0].pair())
+        .collect();
+    store.doubt_puts(&run, account, &puts, at(11)).await.unwrap();
+    store
+        .settle_refused(&run, account, &[changes[0].pair()], at(12))
+        .await
+        .unwrap();
+    finish(&store, &run, at(13)).await;
+    let mut run = claim(&store, two, false, at(14)).await;
+    bring_into_force(&store, &mut run, &[], at(15)).await;
+    assert_eq!(
+        removes(&plan(&store, two, account).await),
+        [],
+        "it holds what was kept back, and nobody approved its removal"
+    );
+}
+
+#[tokio::test]
+async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_its_addresses() {
+    let (store, account, _folder) = store().await;
+    let (one, two) = (create(&store, "one").await, create(&store, "two").await);
+    let mut scored = asset("a", &["10.0.0.1"], 1);
+    scored.score = Score::from_tenths(75);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[scored], at(2)).await;
+    let changes = plan(&store, one, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut run = claim(&store, two, false, at(5)).await;
+    bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 1)], at(6)).await;
+    finish(&store, &run, at(7)).await;
+    let kept = changes
+        .iter()
+        .map(Change::pair)
+        .find(|pair| pair.context.as_str() == "cvss_score")
+        .unwrap();
+    let mut run = claim(&store, one, false, at(8)).await;
+    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(9)).await;
+    let held = Planning {
+        hold: Hold::Removals,
+        ..planning(&store, set).await
+    };
+    may_keep_back(&store, &run, &[kept], at(10)).await;
+    store.plan_facts(&mut run, &held, at(10)).await.unwrap();
+    finish(&store, &run, at(11)).await;
+
+    store
+        .delete_integration(two, None, &entry(AuditAction::Delete, two), at(12))
+        .await
+        .unwrap();
+    assert_eq!(
+        unknown(&store, account, &[kept]).await,
+        0,
+        "its approval is still to come"
+    );
+}
