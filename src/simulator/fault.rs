@@ -62,7 +62,7 @@ pub enum Effect {
         #[serde(default)]
         ending: Ending,
     },
-    /// HTTP 200 without a body.
+    /// The call is carried out, and answered with HTTP 200 without a body.
     EmptyBody,
     /// A token answer without the token.
     TokenWithoutAccessToken,

@@ -158,15 +158,16 @@ impl Met {
         self.0.iter().find_map(|effect| match effect {
             Effect::Status(fault) => Some(refusal(fault)),
             Effect::Cut => Some(cut()),
-            Effect::EmptyBody => Some(empty(StatusCode::OK)),
             _ => None,
         })
     }
 
-    /// The answer to a call that was carried out, unless it gets lost.
+    /// The answer to a call that was carried out, unless it or its body gets lost.
     pub(super) fn sent(&self, answer: Answer) -> Answer {
         if self.0.contains(&Effect::ResponseLost) {
             cut()
+        } else if self.0.contains(&Effect::EmptyBody) {
+            empty(StatusCode::OK)
         } else {
             answer
         }

@@ -45,6 +45,19 @@ async fn a_cut_call_is_not_carried_out_and_a_lost_answer_is() {
         .inject(Fault::new("fusion.put", Effect::ResponseLost));
     assert!(put().await.is_err() && world.simulator.labels().len() == 1);
     assert_eq!(put().await.unwrap().status(), 201);
+
+    // Its status acknowledges a call, so that one without a body was carried out too.
+    world
+        .simulator
+        .inject(Fault::new("fusion.delete", Effect::EmptyBody));
+    let deletion = world
+        .request(Method::DELETE, "/api/v1/labels/ips/bulk")
+        .bearer_auth(&token)
+        .json(&json!([{"ip": "10.0.0.1", "context": "cve"}]));
+    let answer = deletion.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.text().await.unwrap(), "");
+    assert!(world.simulator.labels().is_empty());
 }
 
 #[tokio::test]
