@@ -59,6 +59,8 @@ pub struct Config {
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent. Default: 7.
     pub full_push_every: NonZeroU32,
+    /// How many requests to Fusion are under way at a time while labels are pushed. Default: 4.
+    pub push_concurrency: NonZeroUsize,
     /// How long runs and audit records are kept. Default: 90 days and 1,000 runs an integration; audit records for ever.
     pub retention: Retention,
     /// A PEM file with certificate authorities to trust beside the system's. Default: none.
@@ -92,6 +94,7 @@ impl Default for Config {
             hold_removals_percent: 20,
             run_timeout: Duration::from_hours(48),
             full_push_every: number(7),
+            push_concurrency: NonZeroUsize::new(4).expect("not nought"),
             retention: Retention::default(),
             ca_file: None,
             docs: true,

@@ -136,6 +136,7 @@ pub async fn start_with(
             hold_removals_percent: config.hold_removals_percent,
             run_timeout: config.run_timeout,
             full_push_every: config.full_push_every.get(),
+            push_concurrency: config.push_concurrency.get(),
             retention: config.retention,
         }),
     };

@@ -55,6 +55,11 @@ impl ReportFacts {
     pub fn into_assets(self) -> impl ExactSizeIterator<Item = AssetFacts> {
         self.assets.into_iter().map(Asset::into_facts)
     }
+
+    /// The same without giving them away.
+    pub fn each_asset(&self) -> impl ExactSizeIterator<Item = AssetFacts> {
+        self.assets.iter().cloned().map(Asset::into_facts)
+    }
 }
 
 /// Reads a report, plain or gzip, and folds its findings. `observe` hears of the progress every few thousand rows and at

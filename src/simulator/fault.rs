@@ -49,6 +49,11 @@ pub enum Effect {
         /// By how many seconds.
         seconds: u64,
     },
+    /// The answer takes as long as from somewhere else.
+    Delay {
+        /// How many milliseconds, by the clock.
+        milliseconds: u64,
+    },
     /// The report file ends early.
     Truncate {
         /// After how many bytes of the answer.

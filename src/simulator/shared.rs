@@ -129,9 +129,12 @@ impl Shared {
             state.faults.of_call(names, concerns)
         };
         for effect in &effects {
-            if let Effect::Slow { seconds } = effect {
-                self.clock.sleep(Duration::from_secs(*seconds)).await;
-            }
+            let delay = match effect {
+                Effect::Slow { seconds } => Duration::from_secs(*seconds),
+                Effect::Delay { milliseconds } => Duration::from_millis(*milliseconds),
+                _ => continue,
+            };
+            self.clock.sleep(delay).await;
         }
         Met(effects)
     }

@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, SqlitePool as Pool, Transaction};
 
+use super::write::Write;
 use super::{AuditVerdict, Keyring, StoreError, audit_chain};
 
 /// Every migration, in order. A test walks them; what is listed here is never edited again.
@@ -25,6 +26,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         3,
         "keys_and_audit_chain",
         include_str!("../../migrations/0003_keys_and_audit_chain.sql"),
+    ),
+    (
+        4,
+        "short_transactions",
+        include_str!("../../migrations/0004_short_transactions.sql"),
     ),
 ];
 
@@ -73,7 +79,7 @@ impl Store {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(TEST_BEFORE_USE)
-            // The largest plans are written in one transaction that takes tens of seconds.
+            // Each transaction takes a second at most, but many may wait, and a disk may be slow.
             .acquire_timeout(WRITER_TIMEOUT)
             .connect_with(options.clone())
             .await?;
@@ -151,8 +157,8 @@ impl Store {
 
     /// Begins a transaction that may write. It takes the write lock at once: one that reads first and writes later could
     /// otherwise fail in the middle.
-    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    pub(super) async fn write(&self) -> Result<Write, StoreError> {
+        Ok(Write::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
     /// Begins a transaction that reads one state of the database.

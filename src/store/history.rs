@@ -29,6 +29,7 @@ const MAY_GO: &str = "\
         AND NOT EXISTS ( \
             SELECT 1 FROM ledger WHERE held_for = ended.integration_id AND held_by = ended.id) \
         AND NOT EXISTS (SELECT 1 FROM fact_sets WHERE run_id = ended.id AND state <> 'stale') \
+        AND ended.id NOT IN (SELECT id FROM runs WHERE marks IS NOT NULL) \
         AND ended.id NOT IN ( \
             SELECT approves FROM runs WHERE state IN ('queued', 'running') AND approves IS NOT NULL) \
     ORDER BY ended.id";

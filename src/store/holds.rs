@@ -1,17 +1,16 @@
 //! Removals that are kept back: marks on the ledger's pairs, and their approval.
 //!
 //! A mark names the run that kept the removal back and that run's integration. While it stands no run removes the pair;
-//! the integration's next plan takes all its marks away and judges afresh.
+//! the integration's next plan judges afresh, and its marks take the place of those before (`arrears`).
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::facts::ROWS_PER_STATEMENT;
 use super::runs::{self, to_json};
 use super::{
-    AccountId, Actor, AuditAction, AuditEntry, FactSetId, RunStart, StartedRun, Store, StoreError, audit,
-    integrations, run_start,
+    AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, FactSetId, Hold, RunStart, StartedRun, Store,
+    StoreError, audit, integrations, run_start,
 };
-use crate::domain::{IntegrationId, Pair, RunFlags, RunId, Timestamp, Trigger};
+use crate::domain::{IntegrationId, RunFlags, RunId, Timestamp, Trigger};
 
 impl Store {
     /// The facts that an approval brings into force: those of the report without findings that the run `held` kept back.
@@ -64,58 +63,39 @@ async fn keeps_back(tx: &mut SqliteConnection, run: RunId) -> Result<bool, Store
         "SELECT EXISTS (SELECT 1 FROM ledger WHERE held_for = (SELECT integration_id FROM runs WHERE id = $1) \
              AND held_by = $1) \
          OR EXISTS (SELECT 1 FROM fact_sets s JOIN runs r ON r.id = s.run_id \
-             WHERE s.run_id = $1 AND s.state = 'staged' AND r.state = 'held')",
+             WHERE s.run_id = $1 AND s.state = 'staged' AND r.state = 'held') \
+         OR EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL AND hold <> 'nothing')",
     );
     Ok(kept.bind(run.to_string()).fetch_one(tx).await?)
 }
 
-/// Keeps the removals of pairs back.
-pub(super) async fn hold(
+/// Notes that the marks of a run's integration are to become those of its plan: new ones, or none where there are some.
+/// [`Store::work_off_arrears`] makes them so.
+pub(super) async fn renew_marks(
     tx: &mut SqliteConnection,
+    run: &ClaimedRun,
     account: AccountId,
-    run: RunId,
-    integration: IntegrationId,
-    pairs: &[Pair],
-) -> Result<(), StoreError> {
-    for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
-        let mut mark = QueryBuilder::<Sqlite>::new("UPDATE ledger SET held_by = ");
-        mark.push_bind(run.to_string());
-        mark.push(", held_for = ").push_bind(integration.to_string());
-        mark.push(" WHERE account = ").push_bind(account.0);
-        push_pairs(&mut mark, chunk);
-        mark.build().execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-/// Says in a run's plan that the removals of pairs are kept back.
-pub(super) async fn note_hold(
-    tx: &mut SqliteConnection,
-    run: RunId,
-    pairs: &[Pair],
-) -> Result<(), StoreError> {
-    for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
-        let mut step = QueryBuilder::<Sqlite>::new("UPDATE plan_steps SET change = 'hold' WHERE run_id = ");
-        step.push_bind(run.to_string());
-        push_pairs(&mut step, chunk);
-        step.build().execute(&mut *tx).await?;
-    }
-    Ok(())
-}
-
-/// Takes the marks away that an integration has in an account, or without one in all.
-pub(super) async fn release(
-    tx: &mut SqliteConnection,
-    integration: IntegrationId,
-    account: Option<AccountId>,
+    hold: Hold,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE held_for = $1 AND account = coalesce($2, account)",
+        "UPDATE runs SET marks = CASE WHEN $2 OR EXISTS ( \
+             SELECT 1 FROM ledger WHERE held_for = $3 AND account = $4) THEN $4 END WHERE id = $1",
     )
-    .bind(integration.to_string())
-    .bind(account.map(|account| account.0))
+    .bind(run.id().to_string())
+    .bind(hold != Hold::Nothing)
+    .bind(run.record.integration.to_string())
+    .bind(account.0)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Takes the marks away that an integration has, in all accounts.
+pub(super) async fn release(tx: &mut SqliteConnection, integration: IntegrationId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE ledger SET held_by = NULL, held_for = NULL WHERE held_for = $1")
+        .bind(integration.to_string())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -129,13 +109,4 @@ pub(super) async fn count_held(
         .fetch_one(connection)
         .await?;
     Ok(u64::try_from(count).unwrap_or_default())
-}
-
-fn push_pairs(sql: &mut QueryBuilder<Sqlite>, pairs: &[Pair]) {
-    sql.push(" AND (ip, context) IN (");
-    sql.push_values(pairs, |mut row, pair| {
-        row.push_bind(pair.ip.to_stored())
-            .push_bind(pair.context.as_str());
-    });
-    sql.push(")");
 }

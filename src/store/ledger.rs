@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
 use super::owner::{note_advance, touch, write_on};
-use super::plan_pages::address;
+use super::plan_pages::{Range, address};
 use super::run_notes::count_pushed;
 use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
@@ -224,18 +224,18 @@ pub(super) async fn read_range(
     tx: &mut SqliteConnection,
     query: &PlanQuery,
     account: AccountId,
-    start: Option<Address>,
-    limit: u32,
+    range: Range,
     page: &mut PlanPage,
 ) -> Result<Option<Address>, StoreError> {
     let rows = sqlx::query(
-        "SELECT ip, context, acknowledged, sent, $4 IS NOT NULL AND run_id <> $4 AS unconfirmed, \
-         held_for IS NOT NULL AS held, coalesce(held_for = $5, FALSE) AS judged FROM ledger \
-         WHERE account = $1 AND ip >= $2 ORDER BY ip, context LIMIT $3",
+        "SELECT ip, context, acknowledged, sent, $5 IS NOT NULL AND run_id <> $5 AS unconfirmed, \
+         held_for IS NOT NULL AS held, coalesce(held_for = $6, FALSE) AS judged FROM ledger \
+         WHERE account = $1 AND ip >= $2 AND ip < $3 ORDER BY ip, context LIMIT $4",
     )
     .bind(account.0)
-    .bind(start.map(Address::to_stored).unwrap_or_default())
-    .bind(limit)
+    .bind(range.from())
+    .bind(range.to())
+    .bind(range.limit())
     .bind(query.confirmed_by.map(|run| run.to_string()))
     .bind(query.judges_for.map(|integration| integration.to_string()))
     .fetch_all(tx)
@@ -249,33 +249,7 @@ pub(super) async fn read_range(
         }
         page.ledger.push(entry);
     }
-    let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.last()
-        .filter(|_| cut)
-        .map(|row| address(row, "ledger.ip"))
-        .transpose()
-}
-
-/// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
-/// would be read for each pair.
-const FORGET_INTEGRATION: &str = "DELETE FROM ledger WHERE (held_for = $1 OR held_for IS NULL AND ip IN (SELECT a.ip FROM fact_sets s CROSS JOIN fact_addresses a WHERE a.fact_set = s.id \
-         AND s.integration_id = $1 AND s.state = 'in_force')) \
-     AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
-         WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no AND s.state = 'in_force' AND s.integration_id <> $1 \
-         AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
-             WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)";
-
-/// Takes the pairs out of the ledger, in all accounts, that only this integration wants. What is kept back for another one at
-/// the same address is that one's.
-pub(super) async fn forget_integration(
-    tx: &mut SqliteConnection,
-    id: IntegrationId,
-) -> Result<(), StoreError> {
-    sqlx::query(FORGET_INTEGRATION)
-        .bind(id.to_string())
-        .execute(tx)
-        .await?;
-    Ok(())
+    range.cut(&rows, "ledger.ip")
 }
 
 /// Pairs as a run sent them. An answer may be late: what left the ledger since with its integration, and came back by an
@@ -309,31 +283,4 @@ fn entry(row: &SqliteRow, unconfirmed: bool) -> Result<LedgerEntry, StoreError> 
         in_doubt: sent.is_some() || unconfirmed,
         held: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Keyring;
-
-    #[tokio::test]
-    async fn forgetting_an_integration_looks_facts_up_and_does_not_read_them_all_for_each_pair() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let keyring = Keyring::read(&Keyring::generate()).unwrap();
-        let store = Store::open(&url, keyring).await.unwrap();
-        let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {FORGET_INTEGRATION}"));
-        let rows = sqlx::query(explained)
-            .bind("id")
-            .fetch_all(&store.readers)
-            .await
-            .unwrap();
-        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
-        let scans = steps
-            .iter()
-            .filter(|step| step.starts_with("SCAN ") && *step != "SCAN ledger");
-        // The few sets of facts may be read as a whole.
-        let of_facts: Vec<_> = scans.filter(|step| !step.starts_with("SCAN s")).collect();
-        assert!(of_facts.is_empty(), "{steps:#?}");
-    }
 }

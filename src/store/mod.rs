@@ -6,6 +6,7 @@
 
 mod adoption;
 mod api_keys;
+mod arrears;
 mod attempts;
 mod audit;
 mod audit_chain;
@@ -13,6 +14,7 @@ mod canonical;
 mod database;
 mod error;
 mod facts;
+mod facts_digest;
 mod figures;
 mod history;
 mod holds;
@@ -33,6 +35,7 @@ mod runs;
 mod seal;
 mod sealing;
 mod verification;
+mod write;
 
 pub use adoption::Adopted;
 pub use api_keys::{ApiKeyProof, NewApiKey};
@@ -41,6 +44,7 @@ pub use audit_chain::AuditVerdict;
 pub use database::Store;
 pub use error::StoreError;
 pub use facts::{FactSetId, StagingFacts};
+pub use facts_digest::FactsDigest;
 pub use integrations::{IntegrationOverview, NewIntegration, StoredReport};
 pub use kept_answers::{ANSWERS_KEPT_FOR, AnswerKey, KeptAnswer, RequestHash};
 pub use ledger::{AccountId, LedgerQuery};

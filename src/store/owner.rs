@@ -34,6 +34,8 @@ pub struct Checkpoint {
     pub changed: bool,
     /// The facts that were read from it as a whole.
     pub facts: Option<FactSetId>,
+    /// The time of the report, where it only confirmed facts that are in force already.
+    pub confirmed_at: Option<Timestamp>,
     /// Whether they are in force, and the push has begun.
     pub planned: bool,
     /// Whether the plan keeps something back, so that the run ends held.

@@ -8,11 +8,13 @@ use std::collections::{HashMap, HashSet};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::{AccountId, FactSetId, Store, StoreError, ledger};
-use crate::domain::{Address, Context, IntegrationId, LedgerEntry, Pair, RankedCve, Rating, RunId, Score};
+use super::{AccountId, FactSetId, Store, StoreError, arrears, ledger};
+use crate::domain::{
+    Address, Context, IntegrationId, LedgerEntry, Pair, RankedCve, Rating, RunId, Score, Timestamp,
+};
 
-/// Rows that each query of a plan's page aims at.
-const PAGE_ROWS: u32 = 2_000;
+/// Rows that each query of a plan's page aims at: some MiB, and past this a larger page gains nothing.
+const PAGE_ROWS: u32 = 8_000;
 
 /// The facts that labels follow from: one set per integration.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct FactView {
     before: Option<FactSetId>,
     /// Whether those say anything.
     replaces_facts: bool,
+    /// The newest set's addresses, and those of the others, each with its own: about as many as there are to compare.
+    addresses: u64,
     /// Per set the assets that a newer report of another integration also has.
     superseded: HashMap<FactSetId, HashSet<i64>>,
 }
@@ -53,6 +57,8 @@ pub struct PlanQuery {
     pub confirmed_by: Option<RunId>,
     /// The integration whose kept removals are judged afresh: its marks do not count.
     pub judges_for: Option<IntegrationId>,
+    /// Rows that a page aims at, four to an address with all labels. `None`: as many as pay.
+    pub rows: Option<u32>,
 }
 
 /// All that is known of a range of addresses, in the state of one moment.
@@ -70,7 +76,8 @@ pub struct PlanPage {
 }
 
 impl Store {
-    /// The facts in force of all integrations, those of `integration` replaced by `own` where given.
+    /// The facts in force of all integrations, those of `integration` replaced by `own` where given. A report that says what
+    /// is in force already gives its time by `confirmed_at`.
     ///
     /// # Errors
     /// When the database cannot.
@@ -78,14 +85,17 @@ impl Store {
         &self,
         integration: IntegrationId,
         own: Option<FactSetId>,
+        confirmed_at: Option<Timestamp>,
     ) -> Result<FactView, StoreError> {
         let mut tx = self.read().await?;
         let rows = sqlx::query(
-            "SELECT id, integration_id = $1 AS own FROM fact_sets \
-             WHERE (id = $2 AND state <> 'stale') OR state = 'in_force' ORDER BY report_run_at DESC, id DESC",
+            "SELECT id, integration_id = $1 AS own, state = 'in_force' AS in_force, addresses FROM fact_sets \
+             WHERE (id = $2 AND state <> 'stale') OR state = 'in_force' \
+             ORDER BY CASE id WHEN $2 THEN coalesce($3, report_run_at) ELSE report_run_at END DESC, id DESC",
         )
         .bind(integration.to_string())
         .bind(own.map(|set| set.0))
+        .bind(confirmed_at.map(Timestamp::as_millis))
         .fetch_all(&mut *tx)
         .await?;
         let mut view = FactView {
@@ -93,18 +103,23 @@ impl Store {
             own: None,
             before: None,
             replaces_facts: false,
+            addresses: 0,
             superseded: HashMap::new(),
         };
         for row in &rows {
             let set = FactSetId(row.try_get("id")?);
             if row.try_get("own")? {
-                if own.is_some_and(|own| own != set) {
+                // Facts that are confirmed stand in for themselves.
+                if own.is_some() && row.try_get("in_force")? {
                     view.before = Some(set);
                     view.replaces_facts = has_facts(&mut tx, set).await?;
+                }
+                if own.is_some_and(|own| own != set) {
                     continue;
                 }
                 view.own = Some(set);
             }
+            view.addresses += row.try_get::<u64, _>("addresses")?;
             let superseded = superseded(&mut tx, set, &view.sets).await?;
             if !superseded.is_empty() {
                 view.superseded.insert(set, superseded);
@@ -127,21 +142,32 @@ impl Store {
     ) -> Result<PlanPage, StoreError> {
         let mut tx = self.read().await?;
         view.check(&mut tx).await?;
-        let mut limit = PAGE_ROWS;
+        if query.account.is_some() && arrears::is_anybody_departing(&mut tx).await? {
+            return Err(StoreError::FactsChanged);
+        }
+        let mut limit = query.rows.unwrap_or(PAGE_ROWS);
         loop {
             let mut page = PlanPage::default();
-            // The first address that one of the queries may not have read to its end: the page ends before it.
-            let mut cuts = Vec::new();
+            // The page ends before the first address that one of the queries may not have read to its end. Each bounds those
+            // that follow, and the ledger comes first, which has most rows.
+            let mut range = Range {
+                start,
+                end: None,
+                limit,
+            };
+            if let Some(account) = query.account {
+                let cut = ledger::read_range(&mut tx, query, account, range, &mut page).await?;
+                range.end_before(cut);
+            }
             for set in &view.sets {
-                cuts.extend(read_carriers(&mut tx, view, *set, start, limit, &mut page.carriers).await?);
+                let cut = read_carriers(&mut tx, view, *set, range, &mut page.carriers).await?;
+                range.end_before(cut);
             }
             if let Some(before) = view.before {
-                cuts.extend(read_had_part(&mut tx, before, start, limit, &mut page.had_part).await?);
+                let cut = read_had_part(&mut tx, before, range, &mut page.had_part).await?;
+                range.end_before(cut);
             }
-            if let Some(account) = query.account {
-                cuts.extend(ledger::read_range(&mut tx, query, account, start, limit, &mut page).await?);
-            }
-            page.next = cuts.into_iter().min();
+            page.next = range.end;
             if page.next.is_some() && page.next <= start {
                 // One address has more rows than the page.
                 limit = limit.saturating_mul(4);
@@ -160,7 +186,56 @@ impl Store {
     }
 }
 
+/// A range of addresses, and the most rows to read of it.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    start: Option<Address>,
+    end: Option<Address>,
+    limit: u32,
+}
+
+impl Range {
+    /// From which stored form on.
+    pub(super) fn from(&self) -> Vec<u8> {
+        self.start.map(Address::to_stored).unwrap_or_default()
+    }
+
+    /// Before which stored form; no address has that of the byte 7, which all others order before.
+    pub(super) fn to(&self) -> Vec<u8> {
+        self.end.map_or_else(|| vec![7], Address::to_stored)
+    }
+
+    pub(super) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    fn end_before(&mut self, cut: Option<Address>) {
+        self.end = match (self.end, cut) {
+            (Some(end), Some(cut)) => Some(end.min(cut)),
+            (end, cut) => end.or(cut),
+        };
+    }
+
+    /// The address of the last row when the limit cut more off.
+    pub(super) fn cut(
+        &self,
+        rows: &[SqliteRow],
+        column: &'static str,
+    ) -> Result<Option<Address>, StoreError> {
+        let cut = rows.len() >= usize::try_from(self.limit).unwrap_or(usize::MAX);
+        rows.last()
+            .filter(|_| cut)
+            .map(|row| address(row, column))
+            .transpose()
+    }
+}
+
 impl FactView {
+    /// About how many addresses there are to compare: those of all its sets, each with its own.
+    pub const fn addresses(&self) -> u64 {
+        self.addresses
+    }
+
     /// Whether other facts stand in for facts in force that say anything.
     pub const fn replaces_facts(&self) -> bool {
         self.replaces_facts
@@ -208,18 +283,18 @@ async fn read_carriers(
     tx: &mut SqliteConnection,
     view: &FactView,
     set: FactSetId,
-    start: Option<Address>,
-    limit: u32,
+    range: Range,
     carriers: &mut Vec<Carrier>,
 ) -> Result<Option<Address>, StoreError> {
     let rows = sqlx::query(
         "SELECT a.ip, a.asset_no, f.findings, f.score, f.rating, f.cves FROM fact_addresses a \
          JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
-         WHERE a.fact_set = $1 AND a.ip >= $2 ORDER BY a.ip, a.asset_no LIMIT $3",
+         WHERE a.fact_set = $1 AND a.ip >= $2 AND a.ip < $3 ORDER BY a.ip, a.asset_no LIMIT $4",
     )
     .bind(set.0)
-    .bind(start.map(Address::to_stored).unwrap_or_default())
-    .bind(limit)
+    .bind(range.from())
+    .bind(range.to())
+    .bind(range.limit)
     .fetch_all(tx)
     .await?;
     let superseded = view.superseded.get(&set);
@@ -232,30 +307,26 @@ async fn read_carriers(
         }
         carriers.push(carrier(row, view.own == Some(set))?);
     }
-    let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.last()
-        .filter(|_| cut)
-        .map(|row| address(row, "fact_addresses.ip"))
-        .transpose()
+    range.cut(&rows, "fact_addresses.ip")
 }
 
 /// Reads the pairs that a set wants at the addresses from `start` on. Returns the address that the limit cut off, if any.
 async fn read_had_part(
     tx: &mut SqliteConnection,
     set: FactSetId,
-    start: Option<Address>,
-    limit: u32,
+    range: Range,
     pairs: &mut Vec<Pair>,
 ) -> Result<Option<Address>, StoreError> {
     let rows = sqlx::query(
         "SELECT a.ip, max(length(f.cves) > 0) AS cve, max(f.rating IS NOT NULL) AS cvss_rating, \
          max(f.score IS NOT NULL) AS cvss_score, TRUE AS vuln_count \
          FROM fact_addresses a JOIN facts f ON f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
-         WHERE a.fact_set = $1 AND a.ip >= $2 GROUP BY a.ip ORDER BY a.ip LIMIT $3",
+         WHERE a.fact_set = $1 AND a.ip >= $2 AND a.ip < $3 GROUP BY a.ip ORDER BY a.ip LIMIT $4",
     )
     .bind(set.0)
-    .bind(start.map(Address::to_stored).unwrap_or_default())
-    .bind(limit)
+    .bind(range.from())
+    .bind(range.to())
+    .bind(range.limit)
     .fetch_all(tx)
     .await?;
     for row in &rows {
@@ -266,11 +337,7 @@ async fn read_had_part(
             }
         }
     }
-    let cut = rows.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.last()
-        .filter(|_| cut)
-        .map(|row| address(row, "fact_addresses.ip"))
-        .transpose()
+    range.cut(&rows, "fact_addresses.ip")
 }
 
 /// The address of a row.

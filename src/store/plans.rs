@@ -13,24 +13,25 @@ use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, T
 /// Steps that are deleted in one transaction, so that other writers get their turn in between.
 const SWEEP_ROWS: i64 = 10_000;
 
-/// What a plan keeps back until a person approves it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a plan keeps back until a person approves it. The steps that it may keep back were written as
+/// [`Change::Hold`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
-    /// Nothing.
+    /// Nothing: those steps are removals.
     #[default]
     Nothing,
-    /// The removal of these pairs.
-    Removals(Vec<Pair>),
+    /// These removals.
+    Removals,
     /// Everything, these removals among it: the facts stay as they were.
-    Everything(Vec<Pair>),
+    Everything,
 }
 
 impl Hold {
-    /// The removals that are kept back.
-    fn removals(&self) -> &[Pair] {
+    const fn as_str(self) -> &'static str {
         match self {
-            Self::Nothing => &[],
-            Self::Removals(pairs) | Self::Everything(pairs) => pairs,
+            Self::Nothing => "nothing",
+            Self::Removals => "removals",
+            Self::Everything => "everything",
         }
     }
 }
@@ -97,8 +98,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a plan down, in one transaction: its counts, what it keeps back, and its facts, which come into force; what
-    /// was kept back before was judged afresh. The run's checkpoint remembers that. A run that is dry by now keeps its facts
+    /// Puts a plan whose steps are written in force, in one short transaction: its counts, what it keeps back, and its facts,
+    /// which come into force; what was kept back before was judged afresh. The run's checkpoint remembers that. The
+    /// ledger's marks follow by [`Store::work_off_arrears`]. A run that is dry by now keeps its facts
     /// apart instead, and changes nothing else: the answer's orders say so.
     ///
     /// An approval leaves the marks of what it applies until each pair is removed, and a removal also the facts, so that
@@ -121,11 +123,15 @@ impl Store {
             .await?;
         let orders = write_on(&mut tx, run, now).await?;
         write_counts(&mut tx, run, &planning.counts).await?;
-        note_hold(&mut tx, run.id(), &planning.hold).await?;
+        sqlx::query("UPDATE runs SET hold = $2 WHERE id = $1")
+            .bind(run.id().to_string())
+            .bind(planning.hold.as_str())
+            .execute(&mut *tx)
+            .await?;
         let before = run.checkpoint.clone();
         if !orders.dry_run {
             run.checkpoint.held = planning.hold != Hold::Nothing;
-            run.checkpoint.planned = !matches!(planning.hold, Hold::Everything(_));
+            run.checkpoint.planned = planning.hold != Hold::Everything;
         }
         let written = write_plan(&mut tx, run, planning, &orders, now).await;
         let committed = match written {
@@ -149,16 +155,30 @@ impl Store {
         after: Option<Pair>,
         limit: u32,
     ) -> Result<Vec<Change>, StoreError> {
-        let mut sql = QueryBuilder::<Sqlite>::new(
-            "SELECT ip, context, change, before, after FROM plan_steps WHERE run_id = ",
-        );
-        sql.push_bind(run.to_string());
+        let mut tx = self.read().await?;
+        let hold = sqlx::query_scalar("SELECT hold FROM runs WHERE id = $1");
+        let hold: Option<String> = hold
+            .bind(run.to_string())
+            .fetch_optional(&mut *tx)
+            .await?
+            .flatten();
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ip, context, ");
+        // What a plan may keep back was written as kept back, before that was decided.
+        sql.push(match hold.as_deref() {
+            Some("nothing") => "CASE change WHEN 'hold' THEN 'remove' ELSE change END AS change",
+            _ => "change",
+        });
+        sql.push(", before, after FROM plan_steps WHERE run_id = ")
+            .push_bind(run.to_string());
+        if hold.as_deref() == Some("everything") {
+            sql.push(" AND change = 'hold'");
+        }
         if let Some(after) = after {
             sql.push(" AND (ip, context) > (").push_bind(after.ip.to_stored());
             sql.push(", ").push_bind(after.context.as_str()).push(")");
         }
         sql.push(" ORDER BY ip, context LIMIT ").push_bind(limit);
-        let rows = sql.build().fetch_all(&self.readers).await?;
+        let rows = sql.build().fetch_all(&mut *tx).await?;
         rows.iter().map(step).collect()
     }
 
@@ -186,7 +206,7 @@ impl Store {
     /// When the database cannot.
     pub async fn sweep_plans(&self) -> Result<(), StoreError> {
         let runs: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM runs WHERE plan IS NOT 'kept' AND finished_at IS NOT NULL \
+            "SELECT id FROM runs WHERE plan IS NOT 'kept' AND marks IS NULL AND finished_at IS NOT NULL \
              AND EXISTS (SELECT 1 FROM plan_steps WHERE run_id = runs.id)",
         )
         .fetch_all(&self.readers)
@@ -222,20 +242,22 @@ pub(super) async fn insert_steps(
     run: &ClaimedRun,
     steps: &[Change],
 ) -> Result<(), StoreError> {
+    let run = run.id().to_string();
     for chunk in steps.chunks(ROWS_PER_STATEMENT) {
         let mut sql = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO plan_steps (run_id, ip, context, change, before, after) ",
+            "INSERT INTO plan_steps (run_id, ip, context, change, before, after) SELECT ",
         );
+        sql.push_bind(&run)
+            .push(", column1, column2, column3, column4, column5 FROM (");
         sql.push_values(chunk, |mut row, step| {
             let (word, before, after) = parts(step);
-            row.push_bind(run.id().to_string())
-                .push_bind(step.pair().ip.to_stored())
+            row.push_bind(step.pair().ip.to_stored())
                 .push_bind(step.pair().context.as_str());
             row.push_bind(word)
                 .push_bind(before.map(Labels::as_lines))
                 .push_bind(after.map(Labels::as_lines));
         });
-        sql.build().execute(&mut *tx).await?;
+        sql.push(")").build().execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -269,7 +291,7 @@ async fn write_plan(
     keep_plan(tx, run, orders).await
 }
 
-/// Takes the marks of earlier runs of the integration away, makes those of this plan, and puts that on record.
+/// Notes that the ledger's marks are to become those of this plan, and puts what is kept back on record.
 async fn keep_back(
     tx: &mut SqliteConnection,
     run: &ClaimedRun,
@@ -279,27 +301,13 @@ async fn keep_back(
     let Some(account) = planning.account else {
         return Ok(());
     };
-    let integration = run.record.integration;
-    holds::release(tx, integration, Some(account)).await?;
-    holds::hold(tx, account, run.id(), integration, planning.hold.removals()).await?;
+    holds::renew_marks(tx, run, account, planning.hold).await?;
     if planning.hold == Hold::Nothing {
         return Ok(());
     }
     let row = runs::row_of(tx, run.id()).await?;
     let actor = Actor::of_run(&row)?;
     runs::append_run_hold(tx, &runs::record(&row)?, actor, now).await
-}
-
-/// Says in a run's plan what is kept back: removals, or everything, of which the removals alone are steps.
-async fn note_hold(tx: &mut SqliteConnection, run: RunId, hold: &Hold) -> Result<(), StoreError> {
-    holds::note_hold(tx, run, hold.removals()).await?;
-    if matches!(hold, Hold::Everything(_)) {
-        sqlx::query("DELETE FROM plan_steps WHERE run_id = $1 AND change <> 'hold'")
-            .bind(run.to_string())
-            .execute(tx)
-            .await?;
-    }
-    Ok(())
 }
 
 /// Moves the plan's facts to a state that one set of the integration has.
@@ -323,13 +331,23 @@ async fn move_facts(
     .bind(set.0)
     .execute(&mut *tx)
     .await?;
+    // Facts that a report only confirmed are in force already, by the report before; a dry run leaves them so.
+    let confirmed = run.checkpoint.confirmed_at;
+    if confirmed.is_some() && state != "in_force" {
+        return Ok(());
+    }
     let moved = sqlx::query(
-        "UPDATE fact_sets SET state = $2, pairs = $3 WHERE id = $1 AND state IN ('staged', 'dry') \
-         AND EXISTS (SELECT 1 FROM runs WHERE runs.id = fact_sets.run_id AND certificate IS NOT NULL)",
+        "UPDATE fact_sets SET state = $2, pairs = $3, report_run_at = coalesce($4, report_run_at), \
+             run_id = CASE WHEN $4 IS NULL THEN run_id ELSE $5 END \
+         WHERE id = $1 AND (state IN ('staged', 'dry') OR (state = 'in_force' AND $4 IS NOT NULL)) \
+         AND EXISTS (SELECT 1 FROM runs WHERE certificate IS NOT NULL \
+             AND runs.id = CASE WHEN $4 IS NULL THEN fact_sets.run_id ELSE $5 END)",
     )
     .bind(set.0)
     .bind(state)
     .bind(i64::try_from(planning.pairs).unwrap_or(i64::MAX))
+    .bind(confirmed.map(Timestamp::as_millis))
+    .bind(run.id().to_string())
     .execute(&mut *tx)
     .await?;
     if moved.rows_affected() == 1 {

@@ -5,8 +5,8 @@ use sqlx::SqliteConnection;
 
 use super::runs::{self, Newest};
 use super::{
-    AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit, holds,
-    integrations, ledger, owner, run_start,
+    AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, arrears, audit,
+    integrations, owner, run_start,
 };
 use crate::domain::{IntegrationId, RunFlags, RunRecord, SettingsTag, Timestamp, Trigger};
 
@@ -44,6 +44,9 @@ impl Store {
     /// Removes an integration: a run under way is cancelled, its facts go, and so do the ledger's pairs that no other
     /// integration wants, in all accounts. Labels in Fusion stay; runs and audit records too.
     ///
+    /// It is gone by one short transaction; its pairs leave the ledger by more of them. When the service ends in between,
+    /// [`Store::work_off_arrears`] goes on.
+    ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::StaleTag`] when `tag` is given and not the present one, or when the
     /// database cannot.
@@ -54,15 +57,23 @@ impl Store {
         entry: &AuditEntry,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        check_tag(&mut tx, id, tag).await?;
-        let entry = &self.with_secret(&mut tx, id, entry).await?;
-        let order = CancelOrder::by(&entry.actor, DELETED);
-        runs::cancel_unfinished(&mut tx, id, &order, now).await?;
-        erase(&mut tx, id).await?;
-        audit::append(&mut tx, entry, now).await?;
-        tx.commit().await?;
-        Ok(())
+        loop {
+            // What it keeps back has to stand in the ledger, to leave with it.
+            self.work_off_arrears().await?;
+            let mut tx = self.write().await?;
+            check_tag(&mut tx, id, tag).await?;
+            if arrears::has_marks_to_write(&mut tx, id).await? {
+                continue;
+            }
+            let entry = &self.with_secret(&mut tx, id, entry).await?;
+            let order = CancelOrder::by(&entry.actor, DELETED);
+            runs::cancel_unfinished(&mut tx, id, &order, now).await?;
+            erase(&mut tx, id).await?;
+            audit::append(&mut tx, entry, now).await?;
+            tx.commit().await?;
+            break;
+        }
+        self.work_off_arrears().await
     }
 
     /// Starts the run that removes an integration's labels, and with its success the integration; joins it when it is
@@ -159,8 +170,7 @@ async fn check_tag(
 }
 
 async fn erase(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
-    ledger::forget_integration(tx, id).await?;
-    holds::release(tx, id, None).await?;
+    arrears::depart(tx, id).await?;
     // The rows of facts and plans are swept later, some thousand at a time.
     for statement in [
         "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1",

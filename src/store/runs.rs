@@ -1,4 +1,4 @@
-//! The table `runs`: cancelling and reading runs. They begin in `run_start`; their owners' writes are in `queue`.
+//! The table `runs`: cancelling and reading runs. They begin in `run_start`; their owners' writes are in `owner` and beside it.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -41,11 +41,6 @@ impl Store {
         let start = RunStart::new(actor, Trigger::Verify, flags);
         let mut tx = self.write().await?;
         let started = run_start::start(&mut tx, integration, &start, None, now).await?;
-        sqlx::query("UPDATE runs SET repair = max(repair, $2) WHERE id = $1")
-            .bind(started.record.id.to_string())
-            .bind(repair)
-            .execute(&mut *tx)
-            .await?;
         tx.commit().await?;
         Ok(started)
     }

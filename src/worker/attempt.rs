@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::interruption::Interruption;
+use super::interruption::{Interruption, broke_down};
 use super::phase_timer::PhaseTimer;
 use super::planning::Plan;
 use super::waits::tell_of_waits;
@@ -22,7 +22,8 @@ pub(super) struct Attempt {
     pub(super) workers: Workers,
     pub(super) run: ClaimedRun,
     pub(super) integration: Integration,
-    pub(super) wiz: WizClient,
+    /// The way to Wiz, where a report is fetched.
+    wiz: Option<WizClient>,
     pub(super) orders: Orders,
     /// Whether anything was done that need not be done again.
     pub(super) advanced: bool,
@@ -37,8 +38,13 @@ impl Attempt {
     pub(super) async fn begin(workers: Workers, run: ClaimedRun, turn: Turn) -> Result<Self, Interruption> {
         let id = run.record.integration;
         let integration = workers.store.integration(id).await?;
-        let wiz = workers.wiz.client(workers.store.wiz_credentials(id).await?);
-        let wiz = wiz.patient(tell_of_waits(&workers, &run));
+        // Only who fetches a report needs the secret: one that cannot be opened any more must not stop a removal.
+        let wiz = if run.record.trigger.fetches_report() {
+            let client = workers.wiz.client(workers.store.wiz_credentials(id).await?);
+            Some(client.patient(tell_of_waits(&workers, &run)))
+        } else {
+            None
+        };
         let full_push_every = workers.settings.full_push_every;
         let (has_account, now) = (workers.fusion.is_some(), workers.clock.now());
         let begun = workers
@@ -118,6 +124,11 @@ impl Attempt {
         Ok(())
     }
 
+    /// The way to Wiz.
+    pub(super) fn wiz(&self) -> Result<WizClient, Interruption> {
+        self.wiz.clone().ok_or_else(|| broke_down().into())
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.workers.clock.now()
     }
@@ -127,9 +138,10 @@ impl Attempt {
     pub(super) async fn sign_in(&mut self) -> Result<(), Interruption> {
         if self.run.checkpoint.facts.is_none() {
             self.show(Phase::SigningIn, Progress::default()).await?;
-            self.wiz.sign_in().await?;
+            let wiz = self.wiz()?;
+            wiz.sign_in().await?;
             // Without the permission to read findings Wiz may make an empty report. Any other answer says nothing here.
-            if let Err(error) = self.wiz.sees_finding().await
+            if let Err(error) = wiz.sees_finding().await
                 && error.failure().kind == FailureKind::Permission
             {
                 return Err(error.into());
@@ -144,8 +156,14 @@ impl Attempt {
         Ok(())
     }
 
-    /// Waits until no other run plans or pushes.
+    /// Waits until no other run plans or pushes. What others decided and left to be written in the ledger is written then.
     pub(super) async fn wait_for_turn(&mut self) -> Result<OwnedMutexGuard<()>, Interruption> {
+        let turn = self.turn().await?;
+        self.workers.store.work_off_arrears().await?;
+        Ok(turn)
+    }
+
+    async fn turn(&mut self) -> Result<OwnedMutexGuard<()>, Interruption> {
         if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
             return Ok(turn);
         }

@@ -197,7 +197,11 @@ impl Execution {
         self.workers.metrics.run_ended(record);
         self.workers.desk.run_ended(record.id);
         let store = &self.workers.store;
-        for swept in [store.sweep_facts().await, store.sweep_plans().await] {
+        for swept in [
+            store.work_off_arrears().await,
+            store.sweep_facts().await,
+            store.sweep_plans().await,
+        ] {
             if let Err(error) = swept {
                 log(&error);
             }

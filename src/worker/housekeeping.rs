@@ -29,6 +29,7 @@ pub(super) async fn keep_house(workers: Workers, stopping: CancellationToken) {
 async fn tidy_up(workers: &Workers) -> Result<(), StoreError> {
     let (store, now) = (&workers.store, workers.clock.now());
     let retention = &workers.settings.retention;
+    store.work_off_arrears().await?;
     store.sweep_facts().await?;
     store.prune_answers(now - ANSWERS_KEPT_FOR).await?;
     let runs = store.prune_runs(now - retention.age, retention.runs).await?;

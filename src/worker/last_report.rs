@@ -24,7 +24,7 @@ impl Attempt {
         let Some(report) = self.known_report().await? else {
             return Err(nothing_to_reuse("The integration has no report in Wiz yet").into());
         };
-        let Some(last) = self.wiz.last_completed_run(&report.id).await? else {
+        let Some(last) = self.wiz()?.last_completed_run(&report.id).await? else {
             return Err(nothing_to_reuse("No run of the integration's report in Wiz has its file").into());
         };
         if !self.asks_what_it_should(&report) {
@@ -56,7 +56,7 @@ impl Attempt {
         if !self.may_be_too_soon(&error) {
             return Err(error.into());
         }
-        let newest = self.wiz.newest_report_run(&rerun.report).await?;
+        let newest = self.wiz()?.newest_report_run(&rerun.report).await?;
         let now = self.now();
         let Some(newest) = newest.filter(|run| now.since(run.run_at) <= TOO_SOON) else {
             return Err(error.into());
@@ -66,7 +66,7 @@ impl Attempt {
                 Some(newest)
             }
             ReportRunStatus::Failed | ReportRunStatus::Expired => {
-                self.wiz.last_completed_run(&rerun.report).await?
+                self.wiz()?.last_completed_run(&rerun.report).await?
             }
         };
         let Some(reused) = reused else {

@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::interruption::Interruption;
+use super::pace::{Pace, percent};
 use super::wanted::{Wanted, wanted_addresses};
 use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progress, Trigger, Warning};
 use crate::pipeline::{Comparison, compare, is_held};
@@ -35,8 +36,13 @@ enum Place {
     End,
 }
 
+/// Steps that are written down in one transaction: some tenths of a second, so that other writers get their turn.
+const STEPS_PER_WRITE: usize = 20_000;
+
 /// One page of a plan.
 pub(super) struct Page {
+    /// How many addresses it has, wanted or in the ledger.
+    addresses: u64,
     /// The integration's own addresses.
     own: OwnAddresses,
     /// The pairs that the integration had part in, where other facts stand in for those in force; sorted.
@@ -61,8 +67,8 @@ struct Draft {
     pairs: u64,
     /// How many it had part in.
     had_part: u64,
-    /// Those of them that are to be removed.
-    removals: Vec<Pair>,
+    /// How many of them are to be removed.
+    removals: u64,
 }
 
 impl Attempt {
@@ -75,9 +81,8 @@ impl Attempt {
         let view = self.view(set).await?;
         let replaces_facts = view.replaces_facts();
         let draft = self.draft(view).await?;
-        let (pairs, counts) = (draft.pairs, draft.counts);
-        let (hold, warning) = self.judge(draft, replaces_facts);
-        let counts = counts_with(counts, &hold);
+        let (hold, warning) = self.judge(&draft, replaces_facts);
+        let (pairs, counts) = (draft.pairs, draft.counts_with(hold));
         // First the warning, which says how to approve: nothing may be held without it.
         if let Some(warning) = warning {
             self.warn(&warning).await?;
@@ -90,9 +95,11 @@ impl Attempt {
             hold,
         };
         let (store, now) = (self.workers.store.clone(), self.now());
+        let compared_for_full = self.orders.full;
         self.orders = store.plan_facts(&mut self.run, &planning, now).await?;
         self.run.record.counts = counts;
         self.advanced = true;
+        store.work_off_arrears().await?;
         tracing::info!(
             dry_run = self.orders.dry_run,
             added = counts.added,
@@ -102,7 +109,9 @@ impl Attempt {
             unchanged = counts.unchanged,
             "planned"
         );
-        let pages = if self.run.checkpoint.planned {
+        // Where the comparison found nothing to send, it need not be made again for the push.
+        let is_empty = steps(&counts) == 0 && self.orders.full == compared_for_full;
+        let pages = if self.run.checkpoint.planned && !is_empty {
             Some(self.pages_to_push(set).await?)
         } else {
             None
@@ -116,9 +125,13 @@ impl Attempt {
     }
 
     /// What is left of the plan that an earlier attempt made.
-    async fn rest_of_plan(&self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
+    async fn rest_of_plan(&mut self, set: Option<FactSetId>) -> Result<Plan, Interruption> {
         let (mut pages, mut left) = (self.pages_to_push(set).await?, 0);
+        let mut compared = Compared::new(self, &pages);
         while let Some(page) = pages.next().await? {
+            if let Some(progress) = compared.add(&page) {
+                self.show(Phase::Planning, progress).await?;
+            }
             left += page
                 .comparison
                 .changes
@@ -134,46 +147,34 @@ impl Attempt {
         })
     }
 
-    /// Compares what the facts want with the ledger, counts that, and writes the steps down.
-    async fn draft(&self, view: FactView) -> Result<Draft, Interruption> {
-        let (store, read) = (&self.workers.store, self.run.record.counts);
+    /// Compares what the facts want with the ledger, counts that, and writes the steps down. Removals that may be kept back
+    /// are written as kept back, and counted apart.
+    async fn draft(&mut self, view: FactView) -> Result<Draft, Interruption> {
+        let (store, read) = (self.workers.store.clone(), self.run.record.counts);
         let mut draft = Draft::default();
-        let counts = &mut draft.counts;
-        (counts.findings, counts.assets) = (read.findings, read.assets);
+        (draft.counts.findings, draft.counts.assets) = (read.findings, read.assets);
         store.begin_plan(&self.run, self.now()).await?;
         let mut pages = self.pages(view, Some(self.integration.id));
         let may_hold = self.run.record.trigger.fetches_report();
+        let mut compared = Compared::new(self, &pages);
+        let mut steps = Vec::new();
         while let Some(page) = pages.next().await? {
-            counts.addresses += page.own.addresses;
-            counts.shared_addresses += page.own.shared;
-            counts.unchanged += page.comparison.unchanged;
-            draft.pairs += page.own.pairs;
-            draft.had_part += page.had_part.len() as u64;
-            for change in &page.comparison.changes {
-                *match change {
-                    Change::Add(_) => &mut counts.added,
-                    Change::Change { .. } => &mut counts.changed,
-                    Change::Remove { .. } => &mut counts.removed,
-                    Change::Hold { .. } => continue,
-                } += 1;
-                if let Change::Remove { pair, .. } = change
-                    && may_hold
-                    && page.had_part.binary_search(pair).is_ok()
-                {
-                    draft.removals.push(*pair);
-                }
+            if let Some(progress) = compared.add(&page) {
+                self.show(Phase::Planning, progress).await?;
             }
-            let mut steps = page.comparison.changes;
-            // What is kept back for others is no step of this plan.
-            steps.retain(is_sent);
-            store.append_plan(&self.run, &steps, self.now()).await?;
+            draft.add(page, may_hold, &mut steps);
+            if steps.len() >= STEPS_PER_WRITE {
+                store.append_plan(&self.run, &steps, self.now()).await?;
+                steps.clear();
+            }
         }
+        store.append_plan(&self.run, &steps, self.now()).await?;
         Ok(draft)
     }
 
     /// Decides what the plan keeps back, and says so. What a person asked to remove is removed.
-    fn judge(&self, draft: Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
-        let (removals, had_part) = (draft.removals.len() as u64, draft.had_part);
+    fn judge(&self, draft: &Draft, replaces_facts: bool) -> (Hold, Option<Warning>) {
+        let (removals, had_part) = (draft.removals, draft.had_part);
         let percent = self.workers.settings.hold_removals_percent;
         if !self.run.record.trigger.fetches_report() {
             (Hold::Nothing, None)
@@ -188,7 +189,7 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Everything(draft.removals), Some(warning))
+            (Hold::Everything, Some(warning))
         } else if is_held(removals, had_part, percent) {
             let warning = Warning::new(
                 "removals_held",
@@ -199,7 +200,7 @@ impl Attempt {
                     self.run.id()
                 ),
             );
-            (Hold::Removals(draft.removals), Some(warning))
+            (Hold::Removals, Some(warning))
         } else {
             (Hold::Nothing, None)
         }
@@ -216,7 +217,9 @@ impl Attempt {
     }
 
     async fn view(&self, own: Option<FactSetId>) -> Result<FactView, StoreError> {
-        self.workers.store.fact_view(self.integration.id, own).await
+        let confirmed_at = self.run.checkpoint.confirmed_at;
+        let store = &self.workers.store;
+        store.fact_view(self.integration.id, own, confirmed_at).await
     }
 
     fn pages(&self, view: FactView, judges_for: Option<IntegrationId>) -> PlanPages {
@@ -227,6 +230,7 @@ impl Attempt {
                 account: self.workers.fusion.as_ref().map(|target| target.account),
                 confirmed_by: self.orders.full.then_some(self.run.id()),
                 judges_for,
+                rows: None,
             },
             at: Place::Start,
         }
@@ -252,9 +256,15 @@ impl PlanPages {
             }
             wanted.address
         };
-        let addresses: Vec<_> = wanted_addresses(&page.carriers).map(count).collect();
-        let comparison = compare(&addresses, &page.ledger);
+        let wanted: Vec<_> = wanted_addresses(&page.carriers).map(count).collect();
+        let comparison = compare(&wanted, &page.ledger);
+        let known = page.ledger.chunk_by(|one, other| one.pair.ip == other.pair.ip);
+        let unwanted = known.filter(|known| {
+            let ip = known[0].pair.ip;
+            wanted.binary_search_by_key(&ip, |wanted| wanted.ip).is_err()
+        });
         Ok(Some(Page {
+            addresses: (wanted.len() + unwanted.count()) as u64,
             own,
             had_part: page.had_part,
             comparison,
@@ -262,22 +272,82 @@ impl PlanPages {
     }
 }
 
-/// The counts of a plan that keeps something back.
-fn counts_with(draft: Counts, hold: &Hold) -> Counts {
-    match hold {
-        Hold::Nothing => draft,
-        Hold::Removals(pairs) => Counts {
-            removed: draft.removed - pairs.len() as u64,
-            held: pairs.len() as u64,
-            ..draft
-        },
-        Hold::Everything(pairs) => Counts {
-            added: 0,
-            changed: 0,
-            removed: 0,
-            held: pairs.len() as u64,
-            ..draft
-        },
+impl Draft {
+    /// Counts a page, and gives its steps.
+    fn add(&mut self, page: Page, may_hold: bool, steps: &mut Vec<Change>) {
+        let counts = &mut self.counts;
+        counts.addresses += page.own.addresses;
+        counts.shared_addresses += page.own.shared;
+        counts.unchanged += page.comparison.unchanged;
+        self.pairs += page.own.pairs;
+        self.had_part += page.had_part.len() as u64;
+        for change in page.comparison.changes {
+            *match &change {
+                Change::Add(_) => &mut counts.added,
+                Change::Change { .. } => &mut counts.changed,
+                Change::Remove { .. } => &mut counts.removed,
+                // What is kept back for others is no step of this plan.
+                Change::Hold { .. } => continue,
+            } += 1;
+            steps.push(match change {
+                Change::Remove { pair, before } if may_hold && page.had_part.binary_search(&pair).is_ok() => {
+                    self.removals += 1;
+                    Change::Hold { pair, before }
+                }
+                change => change,
+            });
+        }
+    }
+
+    /// The counts of the plan when it keeps something back.
+    const fn counts_with(&self, hold: Hold) -> Counts {
+        let mut counts = self.counts;
+        match hold {
+            Hold::Nothing => {}
+            Hold::Removals => (counts.removed, counts.held) = (counts.removed - self.removals, self.removals),
+            Hold::Everything => {
+                (counts.added, counts.changed, counts.removed) = (0, 0, 0);
+                counts.held = self.removals;
+            }
+        }
+        counts
+    }
+}
+
+/// How far the comparison has come, in addresses.
+struct Compared {
+    pace: Pace,
+    addresses: u64,
+    total: u64,
+}
+
+impl Compared {
+    fn new(attempt: &Attempt, pages: &PlanPages) -> Self {
+        Self {
+            pace: Pace::new(attempt.workers.clock.clone()),
+            addresses: 0,
+            total: pages.view.addresses(),
+        }
+    }
+
+    /// Counts a page; the progress when it is to be shown.
+    fn add(&mut self, page: &Page) -> Option<Progress> {
+        self.addresses += page.addresses;
+        self.pace.is_due().then(|| {
+            // Where facts share addresses there are fewer, and more where the ledger holds others: the end tells.
+            let total = self.total.max(self.addresses);
+            Progress {
+                rows: self.addresses,
+                rows_total: Some(total),
+                rows_per_s: self.pace.per_second(self.addresses),
+                percent: Some(percent(self.addresses, total)),
+                eta_s: self.pace.seconds_left(self.addresses, total),
+                detail: Some(
+                    "compares what the reports say with what Fusion holds, address by address".to_owned(),
+                ),
+                ..Progress::default()
+            }
+        })
     }
 }
 

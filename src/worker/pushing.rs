@@ -17,10 +17,6 @@ use crate::fusion::PushOutcome;
 use crate::pipeline::{Batch, Batcher};
 use crate::store::{ClaimedRun, StoreError};
 
-/// Batches under way at a time. Fusion answers a full one in a second or so; this many hide that behind each other, and
-/// still leave its limits far.
-const BATCHES_UNDER_WAY: usize = 4;
-
 /// What one batch, or all so far, came to.
 #[derive(Default)]
 struct Tally {
@@ -67,7 +63,7 @@ impl Attempt {
         let mut under_way = JoinSet::new();
         loop {
             // What is under way is settled, also when nothing more is to be sent.
-            let go_on = tally.failed.is_none() && under_way.len() < BATCHES_UNDER_WAY;
+            let go_on = tally.failed.is_none() && under_way.len() < self.workers.settings.push_concurrency;
             if go_on {
                 match batches.next(stop).await {
                     Ok(Some(batch)) => {

@@ -74,7 +74,7 @@ impl Attempt {
         // The percentage at the first look, and the time of it.
         let mut first: Option<(u8, Pace)> = None;
         loop {
-            let Some(run) = self.wiz.report_run(id).await? else {
+            let Some(run) = self.wiz()?.report_run(id).await? else {
                 return self
                     .give_up_run("Wiz does not know the run of the report any more.")
                     .await;
@@ -142,9 +142,9 @@ impl Attempt {
                 None => return Ok(NewRun::Lost),
             }
         }
-        let previous = self.wiz.newest_report_run(&report.id).await?;
+        let previous = self.wiz()?.newest_report_run(&report.id).await?;
         let rerun = self.remember_rerun(report, previous).await?;
-        match self.wiz.rerun_report(&rerun.report).await {
+        match self.wiz()?.rerun_report(&rerun.report).await {
             Ok(_) => Ok(NewRun::Ordered(rerun)),
             Err(error) if error.is_not_found() => self.forget_report().await.map(|()| NewRun::Lost),
             Err(error) => Ok(NewRun::Refused(rerun, error)),
@@ -155,12 +155,12 @@ impl Attempt {
     pub(super) async fn known_report(&mut self) -> Result<Option<StoredReport>, Interruption> {
         let stored = self.workers.store.report(self.integration.id).await?;
         if let Some(stored) = stored
-            && self.wiz.report(&stored.id).await?.is_some()
+            && self.wiz()?.report(&stored.id).await?.is_some()
         {
             return Ok(Some(stored));
         }
         let name = self.report_name();
-        let Some(found) = self.wiz.find_report(&name).await? else {
+        let Some(found) = self.wiz()?.find_report(&name).await? else {
             self.run.checkpoint.creating = None;
             return Ok(None);
         };
@@ -182,7 +182,7 @@ impl Attempt {
             let request = self.request(columns);
             self.run.checkpoint.creating = Some(request.asked());
             self.save_checkpoint().await?;
-            match self.wiz.create_report(&request).await {
+            match self.wiz()?.create_report(&request).await {
                 Ok(report) => {
                     tracing::info!(report.id = %report.id, "made the report in Wiz");
                     let report = self.store_report(report.id, Some(request.asked())).await?;
@@ -199,7 +199,7 @@ impl Attempt {
         let mut columns = ColumnChoice::default();
         loop {
             let request = self.request(columns);
-            match self.wiz.update_report(&report.id, &request).await {
+            match self.wiz()?.update_report(&report.id, &request).await {
                 Ok(_) => {
                     tracing::info!(report.id = %report.id, "changed what the report in Wiz asks");
                     let asked = Some(request.asked());
@@ -220,7 +220,7 @@ impl Attempt {
         let mut pauses = Pauses::default();
         let until = self.now() + patience;
         loop {
-            let newest = self.wiz.newest_report_run(&rerun.report).await?;
+            let newest = self.wiz()?.newest_report_run(&rerun.report).await?;
             let is_new = |run: &ReportRun| match &rerun.previous {
                 None => true,
                 Some((id, run_at)) => run.id != *id && run.run_at >= *run_at,

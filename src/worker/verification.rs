@@ -27,6 +27,9 @@ use crate::store::{PlanPage, PlanQuery, Verified};
 /// How often Fusion is asked for an address, at most. It publishes no limit; this leaves room for everybody else.
 const READS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 
+/// Rows of a page: some five hundred addresses, half a minute where each is asked for. Nobody else plans for so long.
+const PAGE_ROWS: u32 = 2_000;
+
 /// Reads under way at a time: enough to keep that rate where an answer takes a fifth of a second.
 const READS_UNDER_WAY: usize = 4;
 
@@ -136,10 +139,11 @@ impl Attempt {
         let store = self.workers.store.clone();
         let query = PlanQuery {
             account: Some(reading.target.account),
+            rows: Some(PAGE_ROWS),
             ..PlanQuery::default()
         };
         // Other runs may have planned since the last page.
-        let view = store.fact_view(self.integration.id, None).await?;
+        let view = store.fact_view(self.integration.id, None, None).await?;
         let page = store.plan_page(&view, &query, reading.verified.next).await?;
         let next = page.next;
         let compared = Page::new(&page);

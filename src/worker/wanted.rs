@@ -26,14 +26,14 @@ pub async fn wanted_records(
     own: Option<FactSetId>,
     limit: usize,
 ) -> Result<Vec<LabelRecord>, StoreError> {
-    let mut view = store.fact_view(integration, own).await?;
+    let mut view = store.fact_view(integration, own, None).await?;
     let mut records = Vec::new();
     let mut start = None;
     loop {
         let page = match store.plan_page(&view, &PlanQuery::default(), start).await {
             // Another run planned meanwhile: from here on by what is in force now.
             Err(StoreError::FactsChanged) => {
-                view = store.fact_view(integration, own).await?;
+                view = store.fact_view(integration, own, None).await?;
                 continue;
             }
             page => page?,

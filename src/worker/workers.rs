@@ -32,6 +32,8 @@ pub struct RunSettings {
     pub run_timeout: Duration,
     /// Every how many successes of an integration all wanted pairs are sent, whatever the ledger says.
     pub full_push_every: u32,
+    /// How many requests to Fusion are under way at a time while labels are pushed, at least 1.
+    pub push_concurrency: usize,
     /// How long history is kept.
     pub retention: Retention,
 }

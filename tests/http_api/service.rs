@@ -223,6 +223,7 @@ fn checker(store: &Store, desk: &Desk, clock: &Clock) -> Checker {
             hold_removals_percent: 20,
             run_timeout: Duration::from_hours(48),
             full_push_every: 7,
+            push_concurrency: 4,
         }),
     })
 }

@@ -260,3 +260,25 @@ async fn an_integration_stays_while_fusion_refuses_to_remove_its_labels() {
     let (status, _) = service.call(Method::GET, &path(&id), None).await;
     assert_eq!(status, StatusCode::OK, "its labels are still there: {run:#}");
 }
+
+#[tokio::test]
+async fn a_secret_that_does_not_open_stops_a_report_and_no_removal() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(report(&[SHARED, OWN]));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    let database = sqlx::SqlitePool::connect(rig.config.database.as_str())
+        .await
+        .unwrap();
+    sqlx::query("UPDATE integrations SET client_secret = x'00'")
+        .execute(&database)
+        .await
+        .unwrap();
+    database.close().await;
+    let run = service.run(&id).await;
+    assert_eq!(run["failure"]["kind"], "credentials", "{run:#}");
+
+    let run = service.end_of(&remove(&service, &id).await).await;
+    assert_eq!(run["state"], "succeeded", "{run:#}");
+    assert!(rig.simulator.labels().is_empty());
+}

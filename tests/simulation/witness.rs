@@ -43,7 +43,8 @@ const WITNESSES: &str = "
         INSERT OR REPLACE INTO newest_plans VALUES (NEW.integration_id, NEW.id);
         DELETE FROM kept_back WHERE integration_id = NEW.integration_id;
         INSERT INTO kept_back
-            SELECT NEW.integration_id, ip, context FROM plan_steps WHERE run_id = NEW.id AND change = 'hold';
+            SELECT NEW.integration_id, ip, context FROM plan_steps
+            WHERE run_id = NEW.id AND change = 'hold' AND NEW.hold <> 'nothing';
     END;
     CREATE TRIGGER approves AFTER UPDATE OF state ON runs WHEN NEW.state = 'succeeded' AND NEW.trigger = 'approval' BEGIN
         DELETE FROM kept_back WHERE integration_id = NEW.integration_id;

@@ -4,7 +4,7 @@ use wiz_context::domain::{Change, RunFlags, RunState, Score, Trigger};
 use wiz_context::store::{Actor, AuditAction, Completion, Hold, Planning, RunStart};
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage,
+    may_keep_back, asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage,
     store, unknown,
 };
 
@@ -21,7 +21,7 @@ async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
     let mut run = claim(&store, id, true, at(5)).await;
     let set = stage(&store, &mut run, &[], at(6)).await;
     let planning = Planning {
-        hold: Hold::Everything(changes.iter().map(Change::pair).collect()),
+        hold: Hold::Everything,
         ..planning(&store, set).await
     };
     let orders = store.plan_facts(&mut run, &planning, at(7)).await.unwrap();
@@ -60,10 +60,12 @@ async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() 
     let mut run = claim(&store, id, false, at(5)).await;
     let set = stage(&store, &mut run, &both[1..], at(6)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![changes[0].pair()]),
+        hold: Hold::Removals,
         ..planning(&store, set).await
     };
+    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
     store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(8)).await;
     assert_eq!(removes(&plan(&store, id, account).await), []);
 
@@ -76,6 +78,7 @@ async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() 
         ..planning(&store, set).await
     };
     store.plan_facts(&mut run, &elsewhere, at(11)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(12)).await;
     assert_eq!(
         removes(&plan(&store, id, account).await),
@@ -96,10 +99,12 @@ async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
     let mut run = claim(&store, one, false, at(5)).await;
     let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(6)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![changes[0].pair()]),
+        hold: Hold::Removals,
         ..planning(&store, set).await
     };
+    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
     store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    store.work_off_arrears().await.unwrap();
     finish(&store, &run, at(8)).await;
 
     // The other integration wants another value there, which Fusion refuses; then it wants none.
@@ -146,9 +151,10 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
     let mut run = claim(&store, one, false, at(8)).await;
     let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(9)).await;
     let held = Planning {
-        hold: Hold::Removals(vec![kept]),
+        hold: Hold::Removals,
         ..planning(&store, set).await
     };
+    may_keep_back(&store, &run, &[kept], at(10)).await;
     store.plan_facts(&mut run, &held, at(10)).await.unwrap();
     finish(&store, &run, at(11)).await;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod confirmed;
 mod doubt;
 mod kept_back;
 mod owner;
@@ -166,7 +167,7 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
         push(&store, &run, account, &changes, at(from + 2)).await;
         finish(&store, &run, at(from + 3)).await;
     }
-    let view = store.fact_view(older, None).await.unwrap();
+    let view = store.fact_view(older, None, None).await.unwrap();
     let told = entry(AuditAction::Delete, newer);
     let deleted = store.delete_integration(newer, None, &told, at(20));
     deleted.await.unwrap();

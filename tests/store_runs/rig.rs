@@ -154,9 +154,19 @@ pub(crate) async fn bring_into_force(
         .unwrap();
 }
 
+/// Writes into a run's plan that it may keep back the removal of some pairs.
+pub(crate) async fn may_keep_back(store: &Store, run: &ClaimedRun, pairs: &[Pair], now: Timestamp) {
+    let held = pairs.iter().map(|pair| Change::Hold {
+        pair: *pair,
+        before: None,
+    });
+    let held: Vec<_> = held.collect();
+    store.append_plan(run, &held, now).await.unwrap();
+}
+
 /// The changes that the facts in force and the ledger give, page by page.
 pub(crate) async fn plan(store: &Store, integration: IntegrationId, account: AccountId) -> Vec<Change> {
-    let view = store.fact_view(integration, None).await.unwrap();
+    let view = store.fact_view(integration, None, None).await.unwrap();
     let (mut changes, mut start) = (Vec::new(), None);
     let query = PlanQuery {
         account: Some(account),

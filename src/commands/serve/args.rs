@@ -205,6 +205,14 @@ pub(super) struct RunArgs {
         default_value = "7"
     )]
     pub(super) full_push_every: String,
+    /// How many requests to Fusion are under way at a time while labels are pushed
+    #[arg(
+        long,
+        env = "WIZ_CONTEXT_PUSH_CONCURRENCY",
+        value_name = "NUMBER",
+        default_value = "4"
+    )]
+    pub(super) push_concurrency: String,
 }
 
 #[derive(Args, Clone, Debug)]

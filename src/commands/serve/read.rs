@@ -88,10 +88,7 @@ impl ServeArgs {
                 "max-concurrent-runs",
                 &runs.max_concurrent_runs,
                 usual.max_concurrent_runs,
-                |text| {
-                    whole(text, 1..=64)
-                        .map(|number| NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MIN))
-                },
+                at_a_time,
             )?,
             wiz_requests_per_second: read(
                 "wiz-requests-per-second",
@@ -116,6 +113,12 @@ impl ServeArgs {
                 &runs.full_push_every,
                 usual.full_push_every,
                 |text| whole(text, 1..=10_000),
+            )?,
+            push_concurrency: read(
+                "push-concurrency",
+                &runs.push_concurrency,
+                usual.push_concurrency,
+                at_a_time,
             )?,
             retention: self.history.retention()?,
             ca_file: Some(&accounts.ca_file)
@@ -145,6 +148,11 @@ impl ServeArgs {
             })?,
         })
     }
+}
+
+/// How many of something may be under way side by side.
+fn at_a_time(text: &str) -> Result<NonZeroUsize, String> {
+    whole(text, 1..=64).map(|number| NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MIN))
 }
 
 impl HistoryArgs {

@@ -59,6 +59,7 @@ fn without_settings_everything_is_as_usual() {
         "--wiz-requests-per-second=",
         "--run-timeout-hours=",
         "--full-push-every=",
+        "--push-concurrency=",
         "--retention-days=",
         "--retention-runs=",
         "--audit-retention-days=",
@@ -92,6 +93,7 @@ fn every_setting_is_read() {
         "--hold-removals-percent=0",
         "--run-timeout-hours=12",
         "--full-push-every=1",
+        "--push-concurrency=16",
         "--retention-days=30",
         "--retention-runs=50",
         "--audit-retention-days=400",
@@ -118,6 +120,7 @@ fn every_setting_is_read() {
     assert_eq!(config.hold_removals_percent, 0);
     assert_eq!(config.run_timeout, Duration::from_hours(12));
     assert_eq!(config.full_push_every.get(), 1);
+    assert_eq!(config.push_concurrency.get(), 16);
     let kept = Retention {
         age: Duration::from_hours(30 * 24),
         runs: 50,
@@ -251,6 +254,12 @@ fn a_wrong_setting_is_named_with_the_remedy() {
             "WIZ_CONTEXT_FULL_PUSH_EVERY",
             "never",
             "from 1 to 10000",
+        ),
+        (
+            "--push-concurrency",
+            "WIZ_CONTEXT_PUSH_CONCURRENCY",
+            "0",
+            "from 1 to 64",
         ),
     ] {
         assert_refused(flag, variable, value, remedy);
