@@ -4,6 +4,7 @@
 -- What a plan keeps back. Its steps named 'hold' are the removals that it may keep back: 'nothing' makes them removals
 -- again, 'everything' leaves no other step. NULL: the steps are what they say.
 ALTER TABLE runs ADD COLUMN hold  TEXT CHECK (hold IN ('nothing', 'removals', 'everything'));
+CREATE INDEX plan_steps_held ON plan_steps (run_id, ip, context) WHERE change = 'hold';
 -- The account in whose ledger the marks of the run's integration are still to become those of its plan.
 ALTER TABLE runs ADD COLUMN marks INTEGER REFERENCES fusion_accounts (id);
 CREATE INDEX runs_marks_pending ON runs (id) WHERE marks IS NOT NULL;

@@ -58,6 +58,7 @@ impl Service {
                 ("WIZ_CONTEXT_ADMIN_KEY", KEY),
                 ("WIZ_CONTEXT_INSTALLATION", "bench"),
                 ("WIZ_CONTEXT_FULL_PUSH_EVERY", "10000"),
+                ("WIZ_CONTEXT_API_REQUESTS_PER_SECOND", "off"),
                 ("WIZ_CONTEXT_PUSH_CONCURRENCY", &under_way.to_string()),
             ],
         );

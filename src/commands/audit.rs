@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
+use super::database_args::DatabaseArgs;
 use super::serve::database_url;
 use crate::store::Store;
 
@@ -21,23 +22,17 @@ enum AuditCommand {
 }
 
 const AFTER_HELP: &str = "\
-Reads only, so the service may run meanwhile. Ends with code 0 when the log is
-as it was written, and with 1 when it is not, or the hash of --head is none of
-its. A log whose beginning was deleted for its age (WIZ_CONTEXT_AUDIT_RETENTION_DAYS)
-is as it was written.";
+Reads only, so the service may run meanwhile; the database may also be a copy.
+Ends with code 0 when the log is as it was written, and with 1 when it is not,
+or the hash of --head is none of its. A log whose beginning was deleted for its
+age (WIZ_CONTEXT_AUDIT_RETENTION_DAYS) is as it was written.";
 
 /// Check the chain of the audit log: whether every record is as it was written, and none is missing
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 struct VerifyArgs {
-    /// The SQLite database, or a copy of it
-    #[arg(
-        long,
-        env = "WIZ_CONTEXT_DATABASE_URL",
-        value_name = "URL",
-        default_value = "sqlite://wiz-context.db"
-    )]
-    database_url: String,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// A hash that was kept elsewhere and must be one of the log's, such as the head of an earlier check
     #[arg(long, value_name = "HASH")]
     head: Option<String>,
@@ -49,7 +44,7 @@ struct VerifyArgs {
 /// When the log is not as it was written, or cannot be read.
 pub fn audit(args: &AuditArgs) -> anyhow::Result<()> {
     let AuditCommand::Verify(args) = &args.command;
-    let database = database_url(&args.database_url)?;
+    let database = database_url(&args.database.database_url)?;
     let head = args.head.as_deref().map(str::to_ascii_lowercase);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,7 @@
 //! The commands of the program, one file each.
 
 mod audit;
+mod database_args;
 mod demo;
 mod health;
 mod labels;

@@ -1,6 +1,5 @@
 //! `rotate-keys`: seals the stored secrets anew with the first key of the keyring.
 
-use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::database_args::{DatabaseArgs, EncryptionKeyArgs};
 use super::serve::{database_url, encryption_keys};
 use crate::clock::Clock;
 use crate::config::{Config, WrongSetting};
@@ -30,23 +30,10 @@ the keyring when you have no use for those any more.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct RotateKeysArgs {
-    /// The SQLite database
-    #[arg(
-        long,
-        env = "WIZ_CONTEXT_DATABASE_URL",
-        value_name = "URL",
-        default_value = "sqlite://wiz-context.db"
-    )]
-    database_url: String,
-    /// A file with the keys that seal stored secrets
-    #[arg(
-        long,
-        env = "WIZ_CONTEXT_ENCRYPTION_KEY_FILE",
-        value_name = "FILE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    encryption_key_file: OsString,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    encryption_key: EncryptionKeyArgs,
     /// Make a new key first, in front of those in the file `encryption-key` beside the database
     #[arg(long)]
     make_key: bool,
@@ -59,8 +46,10 @@ pub struct RotateKeysArgs {
 /// not open (the others are sealed anew all the same).
 pub fn rotate_keys(args: &RotateKeysArgs, clock: &Clock) -> anyhow::Result<()> {
     let config = Config {
-        database: database_url(&args.database_url)?,
-        encryption_keys: encryption_keys(&args.encryption_key_file, |name| std::env::var_os(name))?,
+        database: database_url(&args.database.database_url)?,
+        encryption_keys: encryption_keys(&args.encryption_key.encryption_key_file, |name| {
+            std::env::var_os(name)
+        })?,
         ..Config::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -79,6 +79,10 @@ pub(super) async fn delete(
         .await?;
     app.desk.cancel_work_of(id);
     app.desk.schedule_changed();
+    // It is deleted; what is left to write, others write as well.
+    if let Err(error) = app.store.work_off_arrears().await {
+        tracing::warn!(%error, "the pairs of a deleted integration are still in the ledger");
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

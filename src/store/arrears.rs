@@ -4,10 +4,10 @@
 //! - A plan that keeps removals back, or no longer: the marks of its integration become those of its steps.
 //! - A deleted integration: its pairs that no other wants leave the ledger.
 //!
-//! Each transaction looks first whether its work is still to be done, and does nothing twice: two may work side by side,
-//! and one that was cut off is gone on with.
+//! One writes at a time; whoever was cut off is gone on with. The marks come first, for what is kept back for others stays
+//! when an integration leaves.
 
-use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection};
 
 use super::write::Write;
 use super::{Store, StoreError};
@@ -15,6 +15,12 @@ use crate::domain::IntegrationId;
 
 /// Pairs that are written in one transaction: some tenths of a second, so that other writers get their turn in between.
 const PAIRS_PER_WRITE: i64 = 20_000;
+
+/// Addresses whose pairs are written in one transaction: four to an address.
+const ADDRESSES_PER_WRITE: i64 = PAIRS_PER_WRITE / 4;
+
+/// What all addresses order before, as they are stored.
+const PAST_ALL_ADDRESSES: &[u8] = &[7];
 
 /// A run whose marks are to be written.
 struct Marks {
@@ -26,20 +32,103 @@ struct Marks {
 /// A place in an order of pairs: address and context, as they are stored.
 type Place = (Vec<u8>, String);
 
+/// A deleted integration that is still to leave the ledger.
+struct Departure {
+    integration: String,
+    /// Its last facts, which tell what it wanted.
+    fact_set: Option<i64>,
+}
+
+/// What came of a try.
+#[derive(PartialEq, Eq)]
+enum Forgot {
+    All,
+    /// Nothing more, for there are marks to be written before.
+    MarksComeFirst,
+}
+
+/// The facts that want a pair of the ledger. `CROSS JOIN` keeps the order: the few sets first, whose addresses are then
+/// looked up. The other way round all addresses would be read for each pair.
+macro_rules! wanted_by {
+    ($sets:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f WHERE ",
+            $sets,
+            " AND a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
+             AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
+                 WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)"
+        )
+    };
+}
+
+macro_rules! wanted_by_others {
+    () => {
+        wanted_by!("s.state = 'in_force' AND s.integration_id <> $1")
+    };
+}
+
+macro_rules! unmark {
+    ($others:literal) => {
+        concat!(
+            "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE (account, ip, context) IN ( \
+                 SELECT account, ip, context FROM ledger WHERE held_for = $2 AND held_by ",
+            $others,
+            " $1 AND account = $3 LIMIT $4)"
+        )
+    };
+}
+
+macro_rules! first_held {
+    () => {
+        "(account, ip, context) IN (SELECT account, ip, context FROM ledger WHERE held_for = $1 AND account = $2 LIMIT $3)"
+    };
+}
+
+const MARK: &str = "UPDATE ledger SET held_by = $1, held_for = $2 WHERE account = $3 AND (ip, context) IN ( \
+     SELECT ip, context FROM plan_steps WHERE run_id = $1 AND change = 'hold' AND (ip, context) >= ($4, $5) \
+     ORDER BY ip, context LIMIT $6)";
+
+/// Two ranges of the index, for `<>` would read all that the run marked each time.
+const UNMARK: [&str; 2] = [unmark!("<"), unmark!(">")];
+
+/// Of the pairs at some of its addresses.
+const FORGET: &str = concat!(
+    "DELETE FROM ledger WHERE account = $2 AND ip IN ( \
+         SELECT ip FROM fact_addresses WHERE fact_set = $3 AND ip >= $4 AND ip < $5) AND held_for IS NULL AND ",
+    wanted_by!("s.id = $3"),
+    " AND NOT ",
+    wanted_by_others!()
+);
+
+/// Of some of the pairs that are kept back for it: those that others want stay.
+const RELEASE: &str = concat!(
+    "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE ",
+    first_held!(),
+    " AND ",
+    wanted_by_others!()
+);
+const FORGET_HELD: &str = concat!(
+    "DELETE FROM ledger WHERE ",
+    first_held!(),
+    " AND NOT ",
+    wanted_by_others!()
+);
+
 impl Store {
     /// Does what is left to do in the ledger before anybody may plan.
     ///
     /// # Errors
     /// When the database cannot.
     pub async fn work_off_arrears(&self) -> Result<(), StoreError> {
-        while !self.forget_departed().await? {
-            self.renew_marks().await?;
+        let _alone = self.arrears.lock().await;
+        while self.forget_departed().await? == Forgot::MarksComeFirst {
+            self.write_marks().await?;
         }
         Ok(())
     }
 
     /// Makes the marks in the ledger those of the last plans.
-    async fn renew_marks(&self) -> Result<(), StoreError> {
+    async fn write_marks(&self) -> Result<(), StoreError> {
         let marks = sqlx::query(
             "SELECT id, integration_id, marks, hold FROM runs WHERE marks IS NOT NULL ORDER BY id",
         )
@@ -59,31 +148,11 @@ impl Store {
         Ok(())
     }
 
-    /// Takes what only deleted integrations wanted out of the ledger; `false` when marks are to be written before, for what
-    /// is kept back for others stays.
-    async fn forget_departed(&self) -> Result<bool, StoreError> {
-        let mut tx = self.read().await?;
-        let departed: Vec<(String, Option<i64>)> =
-            sqlx::query_as("SELECT integration_id, fact_set FROM departures")
-                .fetch_all(&mut *tx)
-                .await?;
-        if are_marks_pending(&mut tx).await? {
-            return Ok(false);
-        }
-        drop(tx);
-        for (integration, set) in departed {
-            if !self.forget(integration, set).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Marks the pairs that a run's plan keeps back.
     async fn mark(&self, marks: &Marks) -> Result<(), StoreError> {
         let mut from: Place = Default::default();
         loop {
-            let Some(mut tx) = self.write_marks(marks).await? else {
+            let Some(mut tx) = self.begin_marks(marks).await? else {
                 return Ok(());
             };
             // The first that this transaction leaves to the next.
@@ -116,26 +185,22 @@ impl Store {
 
     /// Takes away what earlier runs of the integration marked, and notes that this is done.
     async fn unmark(&self, marks: &Marks) -> Result<(), StoreError> {
-        // Two ranges of the index, for `<>` would read all that this run marked each time.
-        let mut others = ["<", ">"].into_iter().peekable();
-        while let Some(other) = others.peek() {
-            let Some(mut tx) = self.write_marks(marks).await? else {
-                return Ok(());
-            };
-            let unmark = format!(
-                "UPDATE ledger SET held_by = NULL, held_for = NULL WHERE (account, ip, context) IN ( \
-                 SELECT account, ip, context FROM ledger WHERE held_for = $2 AND held_by {other} $1 AND account = $3 LIMIT $4)"
-            );
-            let unmarked = sqlx::query(AssertSqlSafe(unmark))
-                .bind(&marks.run)
-                .bind(&marks.integration)
-                .bind(marks.account)
-                .bind(PAIRS_PER_WRITE)
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            if unmarked.rows_affected() == 0 {
-                others.next();
+        for statement in UNMARK {
+            loop {
+                let Some(mut tx) = self.begin_marks(marks).await? else {
+                    return Ok(());
+                };
+                let unmarked = sqlx::query(statement)
+                    .bind(&marks.run)
+                    .bind(&marks.integration)
+                    .bind(marks.account)
+                    .bind(PAIRS_PER_WRITE)
+                    .execute(&mut *tx)
+                    .await?;
+                tx.commit().await?;
+                if unmarked.rows_affected() == 0 {
+                    break;
+                }
             }
         }
         let mut tx = self.write().await?;
@@ -147,8 +212,8 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to write marks; `None` when another has written them all.
-    async fn write_marks(&self, marks: &Marks) -> Result<Option<Write>, StoreError> {
+    /// Begins to write marks; `None` when there are none to write any more, for the integration was deleted.
+    async fn begin_marks(&self, marks: &Marks) -> Result<Option<Write>, StoreError> {
         let mut tx = self.write().await?;
         let pending =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL)");
@@ -156,70 +221,103 @@ impl Store {
         Ok(pending.then_some(tx))
     }
 
+    /// Takes what only deleted integrations wanted out of the ledger.
+    async fn forget_departed(&self) -> Result<Forgot, StoreError> {
+        let mut tx = self.read().await?;
+        let departures: Vec<(String, Option<i64>)> =
+            sqlx::query_as("SELECT integration_id, fact_set FROM departures")
+                .fetch_all(&mut *tx)
+                .await?;
+        if are_marks_pending(&mut tx).await? {
+            return Ok(Forgot::MarksComeFirst);
+        }
+        drop(tx);
+        for (integration, fact_set) in departures {
+            let departure = Departure {
+                integration,
+                fact_set,
+            };
+            if self.forget(&departure).await? == Forgot::MarksComeFirst {
+                return Ok(Forgot::MarksComeFirst);
+            }
+        }
+        Ok(Forgot::All)
+    }
+
     /// Takes the pairs out of the ledger, in all accounts, that only a deleted integration wanted; those that it kept back
-    /// and others want are no longer kept back. `false` when marks are to be written before.
-    async fn forget(&self, integration: String, set: Option<i64>) -> Result<bool, StoreError> {
+    /// and others want are no longer kept back.
+    async fn forget(&self, departure: &Departure) -> Result<Forgot, StoreError> {
         let accounts: Vec<i64> = sqlx::query_scalar("SELECT id FROM fusion_accounts")
             .fetch_all(&self.readers)
             .await?;
         for account in accounts {
-            let mut from = Some(Vec::<u8>::new());
-            while let Some(start) = from {
-                let mut tx = self.write().await?;
-                if !is_departing(&mut tx, &integration).await? {
-                    return Ok(true);
-                }
-                if are_marks_pending(&mut tx).await? {
-                    return Ok(false);
-                }
-                // Up to the address before which this transaction ends.
-                from = sqlx::query_scalar(
-                    "SELECT ip FROM ledger WHERE account = $1 AND ip >= $2 ORDER BY ip LIMIT 1 OFFSET $3",
-                )
-                .bind(account)
-                .bind(&start)
-                .bind(PAIRS_PER_WRITE)
-                .fetch_optional(&mut *tx)
-                .await?;
-                for statement in [FORGET, RELEASE] {
-                    sqlx::query(statement)
-                        .bind(&integration)
-                        .bind(account)
-                        .bind(&start)
-                        .bind(from.as_ref())
-                        .bind(set)
-                        .execute(&mut *tx)
-                        .await?;
-                }
-                tx.commit().await?;
+            if self.forget_wanted(departure, account).await? == Forgot::MarksComeFirst
+                || self.forget_held(departure, account).await? == Forgot::MarksComeFirst
+            {
+                return Ok(Forgot::MarksComeFirst);
             }
         }
         let mut tx = self.write().await?;
         sqlx::query("DELETE FROM departures WHERE integration_id = $1")
-            .bind(&integration)
+            .bind(&departure.integration)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Forgot::All)
+    }
+
+    async fn forget_wanted(&self, departure: &Departure, account: i64) -> Result<Forgot, StoreError> {
+        let mut from = Some(Vec::<u8>::new());
+        while let Some(start) = from {
+            let mut tx = self.write().await?;
+            if are_marks_pending(&mut tx).await? {
+                return Ok(Forgot::MarksComeFirst);
+            }
+            // The address before which this transaction ends.
+            from = sqlx::query_scalar(
+                "SELECT DISTINCT ip FROM fact_addresses WHERE fact_set = $1 AND ip >= $2 ORDER BY ip LIMIT 1 OFFSET $3",
+            )
+            .bind(departure.fact_set)
+            .bind(&start)
+            .bind(ADDRESSES_PER_WRITE)
+            .fetch_optional(&mut *tx)
+            .await?;
+            sqlx::query(FORGET)
+                .bind(&departure.integration)
+                .bind(account)
+                .bind(departure.fact_set)
+                .bind(&start)
+                .bind(from.as_deref().unwrap_or(PAST_ALL_ADDRESSES))
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+        }
+        Ok(Forgot::All)
+    }
+
+    async fn forget_held(&self, departure: &Departure, account: i64) -> Result<Forgot, StoreError> {
+        loop {
+            let mut tx = self.write().await?;
+            if are_marks_pending(&mut tx).await? {
+                return Ok(Forgot::MarksComeFirst);
+            }
+            let mut rows = 0;
+            for statement in [RELEASE, FORGET_HELD] {
+                let written = sqlx::query(statement)
+                    .bind(&departure.integration)
+                    .bind(account)
+                    .bind(PAIRS_PER_WRITE)
+                    .execute(&mut *tx)
+                    .await?;
+                rows += written.rows_affected();
+            }
+            tx.commit().await?;
+            if rows == 0 {
+                return Ok(Forgot::All);
+            }
+        }
     }
 }
-
-const MARK: &str = "UPDATE ledger SET held_by = $1, held_for = $2 WHERE account = $3 AND (ip, context) IN ( \
-     SELECT ip, context FROM plan_steps WHERE run_id = $1 AND change = 'hold' AND (ip, context) >= ($4, $5) \
-     ORDER BY ip, context LIMIT $6)";
-
-/// `CROSS JOIN` keeps the order: the few sets first, whose addresses are then looked up. The other way round all addresses
-/// would be read for each pair.
-const FORGET: &str = "DELETE FROM ledger WHERE account = $2 AND ip >= $3 AND ($4 IS NULL OR ip < $4) \
-     AND (held_for = $1 OR held_for IS NULL AND EXISTS (SELECT 1 FROM fact_addresses own WHERE own.fact_set = $5 AND own.ip = ledger.ip)) \
-     AND NOT EXISTS (SELECT 1 FROM fact_sets s CROSS JOIN fact_addresses a CROSS JOIN facts f \
-         WHERE a.fact_set = s.id AND a.ip = ledger.ip AND f.fact_set = a.fact_set AND f.asset_no = a.asset_no \
-         AND s.state = 'in_force' AND s.integration_id <> $1 \
-         AND CASE ledger.context WHEN 'vuln_count' THEN TRUE WHEN 'cvss_rating' THEN f.rating IS NOT NULL \
-             WHEN 'cvss_score' THEN f.score IS NOT NULL ELSE length(f.cves) > 0 END)";
-
-const RELEASE: &str = "UPDATE ledger SET held_by = NULL, held_for = NULL \
-     WHERE account = $2 AND ip >= $3 AND ($4 IS NULL OR ip < $4) AND held_for = $1 AND ($5 IS NULL OR TRUE)";
 
 /// Notes that an integration, which is being deleted, is still to leave the ledger.
 pub(super) async fn depart(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
@@ -228,11 +326,12 @@ pub(super) async fn depart(tx: &mut SqliteConnection, id: IntegrationId) -> Resu
         .bind(id.to_string())
         .execute(&mut *tx)
         .await?;
+    // Once: the run that removes an integration may end after a person deleted it.
     sqlx::query(
         "INSERT INTO departures (integration_id, fact_set) SELECT $1, \
              (SELECT id FROM fact_sets WHERE integration_id = $1 AND state = 'in_force') \
          WHERE EXISTS (SELECT 1 FROM fact_sets WHERE integration_id = $1 AND state = 'in_force') \
-            OR EXISTS (SELECT 1 FROM ledger WHERE held_for = $1)",
+            OR EXISTS (SELECT 1 FROM ledger WHERE held_for = $1) ON CONFLICT DO NOTHING",
     )
     .bind(id.to_string())
     .execute(tx)
@@ -251,6 +350,11 @@ pub(super) async fn has_marks_to_write(
     Ok(any.bind(id.to_string()).fetch_one(tx).await?)
 }
 
+/// Whether the ledger is behind what was decided.
+pub(super) async fn are_any(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(is_anybody_departing(connection).await? || are_marks_pending(connection).await?)
+}
+
 async fn are_marks_pending(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM runs WHERE marks IS NOT NULL)")
@@ -260,19 +364,16 @@ async fn are_marks_pending(connection: &mut SqliteConnection) -> Result<bool, St
 }
 
 /// Whether any deleted integration is still to leave the ledger.
-pub(super) async fn is_anybody_departing(tx: &mut SqliteConnection) -> Result<bool, StoreError> {
+pub(super) async fn is_anybody_departing(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departures)")
-        .fetch_one(tx)
+        .fetch_one(connection)
         .await?)
-}
-
-async fn is_departing(tx: &mut SqliteConnection, integration: &str) -> Result<bool, StoreError> {
-    let departing = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM departures WHERE integration_id = $1)");
-    Ok(departing.bind(integration).fetch_one(tx).await?)
 }
 
 #[cfg(test)]
 mod tests {
+    use sqlx::AssertSqlSafe;
+
     use super::super::database::tests::store;
     use super::*;
 
@@ -286,20 +387,19 @@ mod tests {
     #[tokio::test]
     async fn pairs_and_facts_are_looked_up_and_not_read_as_a_whole() {
         let (store, _folder) = store().await;
-        for statement in [MARK, FORGET, RELEASE] {
+        for statement in [MARK, FORGET, RELEASE, FORGET_HELD].into_iter().chain(UNMARK) {
             let steps = explained(&store, statement).await;
             let scans = steps.iter().filter(|step| step.starts_with("SCAN "));
             // The few sets of facts may be read as a whole.
             let of_rows: Vec<_> = scans.filter(|step| !step.starts_with("SCAN s")).collect();
             assert!(of_rows.is_empty(), "{steps:#?}");
+            // And of the ledger's rows each by its key, or those that are kept back for one.
+            let of_ledger = steps.iter().filter(|step| step.starts_with("SEARCH ledger"));
+            for step in of_ledger {
+                let bounded = ["ip=?", "held_for=?"].iter().any(|key| step.contains(key));
+                assert!(bounded, "{steps:#?}");
+            }
         }
-        let steps = explained(&store, MARK).await;
-        assert!(
-            steps
-                .iter()
-                .any(|step| step.contains("ledger") && step.contains("ip=? AND context=?")),
-            "{steps:#?}"
-        );
     }
 
     /// A deleted integration that is still to leave the ledger, and one that wants one of its two pairs.

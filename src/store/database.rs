@@ -10,6 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Sqlite, SqlitePool as Pool, Transaction};
+use tokio::sync::Mutex;
 
 use super::write::Write;
 use super::{AuditVerdict, Keyring, StoreError, audit_chain};
@@ -52,6 +53,8 @@ pub struct Store {
     pub(super) readers: Pool,
     writer: Pool,
     pub(super) keyring: Arc<Keyring>,
+    /// Of who works arrears off.
+    pub(super) arrears: Arc<Mutex<()>>,
 }
 
 /// Whether a connection is tried out before each use, which takes a turn through its thread. Nothing can happen to it while it
@@ -95,6 +98,7 @@ impl Store {
             readers,
             writer,
             keyring: keyring.into(),
+            arrears: Arc::default(),
         };
         let chained = store.chain_old_records().await?;
         if chained > 0 {

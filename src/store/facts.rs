@@ -83,6 +83,7 @@ impl Store {
             return Ok(None);
         };
         write_reading(&mut tx, run, reading).await?;
+        drop_unfinished(&mut tx, run).await?;
         let before = run.checkpoint.clone();
         run.checkpoint.facts = Some(set);
         run.checkpoint.confirmed_at = Some(reading.certificate.report_run_at);
@@ -230,10 +231,7 @@ async fn begin_set(
     report_run_at: Timestamp,
     now: Timestamp,
 ) -> Result<StagingFacts, StoreError> {
-    sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')")
-        .bind(run.id().to_string())
-        .execute(&mut *tx)
-        .await?;
+    drop_unfinished(tx, run).await?;
     let set = sqlx::query_scalar(
         "INSERT INTO fact_sets (integration_id, run_id, state, report_run_at, created_at) \
          VALUES ($1, $2, 'staging', $3, $4) RETURNING id",
@@ -258,6 +256,15 @@ async fn begin_set(
         assets: 0,
         addresses: Vec::new(),
     })
+}
+
+/// Lets go of what an earlier attempt of the run left half written.
+async fn drop_unfinished(tx: &mut SqliteConnection, run: &ClaimedRun) -> Result<(), StoreError> {
+    sqlx::query("UPDATE fact_sets SET state = 'stale' WHERE run_id = $1 AND state IN ('staging', 'staged')")
+        .bind(run.id().to_string())
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Adds assets to a set. One is there without a gap since its record in force says so, else since this report.

@@ -10,7 +10,7 @@ use super::{
     AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, FactSetId, Hold, RunStart, StartedRun, Store,
     StoreError, audit, integrations, run_start,
 };
-use crate::domain::{IntegrationId, RunFlags, RunId, Timestamp, Trigger};
+use crate::domain::{IntegrationId, RunFlags, RunId, RunRecord, Timestamp, Trigger};
 
 impl Store {
     /// The facts that an approval brings into force: those of the report without findings that the run `held` kept back.
@@ -60,8 +60,10 @@ impl Store {
 /// Whether a run keeps back anything: removals, or a report without findings.
 async fn keeps_back(tx: &mut SqliteConnection, run: RunId) -> Result<bool, StoreError> {
     let kept = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM ledger WHERE held_for = (SELECT integration_id FROM runs WHERE id = $1) \
-             AND held_by = $1) \
+        // The marks of a plan that a newer one replaced may still stand: those of the newer are then still to be written.
+        "SELECT EXISTS (SELECT 1 FROM ledger l JOIN runs r ON r.integration_id = l.held_for \
+             WHERE r.id = $1 AND l.held_by = $1 AND NOT EXISTS ( \
+                 SELECT 1 FROM runs n WHERE n.integration_id = r.integration_id AND n.id <> r.id AND n.marks IS NOT NULL)) \
          OR EXISTS (SELECT 1 FROM fact_sets s JOIN runs r ON r.id = s.run_id \
              WHERE s.run_id = $1 AND s.state = 'staged' AND r.state = 'held') \
          OR EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL AND hold <> 'nothing')",
@@ -71,7 +73,7 @@ async fn keeps_back(tx: &mut SqliteConnection, run: RunId) -> Result<bool, Store
 
 /// Notes that the marks of a run's integration are to become those of its plan: new ones, or none where there are some.
 /// [`Store::work_off_arrears`] makes them so.
-pub(super) async fn renew_marks(
+pub(super) async fn note_marks(
     tx: &mut SqliteConnection,
     run: &ClaimedRun,
     account: AccountId,
@@ -90,12 +92,16 @@ pub(super) async fn renew_marks(
     Ok(())
 }
 
-/// Takes the marks away that an integration has, in all accounts.
-pub(super) async fn release(tx: &mut SqliteConnection, integration: IntegrationId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE ledger SET held_by = NULL, held_for = NULL WHERE held_for = $1")
-        .bind(integration.to_string())
-        .execute(tx)
-        .await?;
+/// Notes that the marks of a run's integration are to go, as nothing is kept back any more. [`Store::work_off_arrears`] takes
+/// them away.
+pub(super) async fn note_release(tx: &mut SqliteConnection, run: &RunRecord) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs SET marks = (SELECT account FROM ledger WHERE held_for = $2 LIMIT 1) WHERE id = $1",
+    )
+    .bind(run.id.to_string())
+    .bind(run.integration.to_string())
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -133,7 +133,8 @@ impl Store {
     /// ledger knows, in the state of one moment.
     ///
     /// # Errors
-    /// [`StoreError::FactsChanged`] when the view is out of date, or when the database cannot.
+    /// [`StoreError::FactsChanged`] when the view is out of date, or the ledger is behind what was decided; or when the
+    /// database cannot.
     pub async fn plan_page(
         &self,
         view: &FactView,
@@ -142,7 +143,7 @@ impl Store {
     ) -> Result<PlanPage, StoreError> {
         let mut tx = self.read().await?;
         view.check(&mut tx).await?;
-        if query.account.is_some() && arrears::is_anybody_departing(&mut tx).await? {
+        if query.account.is_some() && arrears::are_any(&mut tx).await? {
             return Err(StoreError::FactsChanged);
         }
         let mut limit = query.rows.unwrap_or(PAGE_ROWS);

@@ -7,7 +7,7 @@ use super::facts::ROWS_PER_STATEMENT;
 use super::owner::{note_real_start, write_checkpoint, write_on};
 use super::plan_pages::address;
 use super::run_notes::write_counts;
-use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, holds, runs};
+use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, arrears, holds, runs};
 use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, Timestamp, Trigger};
 
 /// Steps that are deleted in one transaction, so that other writers get their turn in between.
@@ -70,7 +70,7 @@ impl Store {
     pub async fn begin_plan(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         write_on(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET plan = NULL WHERE id = $1")
+        sqlx::query("UPDATE runs SET plan = NULL, hold = NULL WHERE id = $1")
             .bind(run.id().to_string())
             .execute(&mut *tx)
             .await?;
@@ -107,7 +107,8 @@ impl Store {
     /// either may be cancelled: what is left is then held, or wanted, as it was.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`], [`StoreError::RunEnding`], or when the database cannot.
+    /// [`StoreError::FactsChanged`] when an integration was deleted since the pages were read, [`StoreError::LeaseLost`],
+    /// [`StoreError::RunEnding`], or when the database cannot.
     pub async fn plan_facts(
         &self,
         run: &mut ClaimedRun,
@@ -122,6 +123,10 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let orders = write_on(&mut tx, run, now).await?;
+        // What a deleted integration wanted was compared as wanted still.
+        if planning.account.is_some() && arrears::is_anybody_departing(&mut tx).await? {
+            return Err(StoreError::FactsChanged);
+        }
         write_counts(&mut tx, run, &planning.counts).await?;
         sqlx::query("UPDATE runs SET hold = $2 WHERE id = $1")
             .bind(run.id().to_string())
@@ -301,7 +306,7 @@ async fn keep_back(
     let Some(account) = planning.account else {
         return Ok(());
     };
-    holds::renew_marks(tx, run, account, planning.hold).await?;
+    holds::note_marks(tx, run, account, planning.hold).await?;
     if planning.hold == Hold::Nothing {
         return Ok(());
     }

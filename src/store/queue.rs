@@ -285,7 +285,7 @@ async fn end(
     runs::append_run_end(tx, &record, actor, now).await?;
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {
         // Those that somebody else wants by now, at the value that they have.
-        holds::release(tx, record.integration).await?;
+        holds::note_release(tx, &record).await?;
     }
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
         let deletion = run.checkpoint.deletes.clone();

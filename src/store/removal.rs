@@ -44,8 +44,7 @@ impl Store {
     /// Removes an integration: a run under way is cancelled, its facts go, and so do the ledger's pairs that no other
     /// integration wants, in all accounts. Labels in Fusion stay; runs and audit records too.
     ///
-    /// It is gone by one short transaction; its pairs leave the ledger by more of them. When the service ends in between,
-    /// [`Store::work_off_arrears`] goes on.
+    /// It is gone by one short transaction. Its pairs leave the ledger by [`Store::work_off_arrears`].
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::StaleTag`] when `tag` is given and not the present one, or when the
@@ -71,9 +70,8 @@ impl Store {
             erase(&mut tx, id).await?;
             audit::append(&mut tx, entry, now).await?;
             tx.commit().await?;
-            break;
+            return Ok(());
         }
-        self.work_off_arrears().await
     }
 
     /// Starts the run that removes an integration's labels, and with its success the integration; joins it when it is

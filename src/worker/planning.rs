@@ -8,6 +8,12 @@ use crate::domain::{Address, Change, Counts, IntegrationId, Pair, Phase, Progres
 use crate::pipeline::{Comparison, compare, is_held};
 use crate::store::{FactSetId, FactView, Hold, Orders, PlanQuery, Planning, Store, StoreError};
 
+/// Steps that are written down in one transaction: some tenths of a second, so that other writers get their turn.
+const STEPS_PER_WRITE: usize = 20_000;
+
+/// And how many bytes of labels they may have, for addresses with hundreds of CVEs.
+const BYTES_PER_WRITE: usize = 4 << 20;
+
 /// A plan that is in force: its steps are worked out again, page by page, while they are carried out.
 pub(super) struct Plan {
     /// The orders that it follows.
@@ -35,9 +41,6 @@ enum Place {
     Address(Address),
     End,
 }
-
-/// Steps that are written down in one transaction: some tenths of a second, so that other writers get their turn.
-const STEPS_PER_WRITE: usize = 20_000;
 
 /// One page of a plan.
 pub(super) struct Page {
@@ -69,6 +72,8 @@ struct Draft {
     had_part: u64,
     /// How many of them are to be removed.
     removals: u64,
+    /// Whether it compared for a run that sends everything.
+    full: bool,
 }
 
 impl Attempt {
@@ -95,7 +100,6 @@ impl Attempt {
             hold,
         };
         let (store, now) = (self.workers.store.clone(), self.now());
-        let compared_for_full = self.orders.full;
         self.orders = store.plan_facts(&mut self.run, &planning, now).await?;
         self.run.record.counts = counts;
         self.advanced = true;
@@ -109,8 +113,9 @@ impl Attempt {
             unchanged = counts.unchanged,
             "planned"
         );
-        // Where the comparison found nothing to send, it need not be made again for the push.
-        let is_empty = steps(&counts) == 0 && self.orders.full == compared_for_full;
+        // Where the comparison found nothing to send, it need not be made again for the push; but a start that joined meanwhile
+        // may ask for more.
+        let is_empty = steps(&counts) == 0 && self.orders.full == draft.full;
         let pages = if self.run.checkpoint.planned && !is_empty {
             Some(self.pages_to_push(set).await?)
         } else {
@@ -155,17 +160,21 @@ impl Attempt {
         (draft.counts.findings, draft.counts.assets) = (read.findings, read.assets);
         store.begin_plan(&self.run, self.now()).await?;
         let mut pages = self.pages(view, Some(self.integration.id));
+        draft.full = pages.query.confirmed_by.is_some();
         let may_hold = self.run.record.trigger.fetches_report();
         let mut compared = Compared::new(self, &pages);
-        let mut steps = Vec::new();
+        let (mut steps, mut bytes) = (Vec::new(), 0);
         while let Some(page) = pages.next().await? {
             if let Some(progress) = compared.add(&page) {
                 self.show(Phase::Planning, progress).await?;
             }
+            let from = steps.len();
             draft.add(page, may_hold, &mut steps);
-            if steps.len() >= STEPS_PER_WRITE {
+            bytes += steps[from..].iter().map(size).sum::<usize>();
+            if steps.len() >= STEPS_PER_WRITE || bytes >= BYTES_PER_WRITE {
                 store.append_plan(&self.run, &steps, self.now()).await?;
                 steps.clear();
+                bytes = 0;
             }
         }
         store.append_plan(&self.run, &steps, self.now()).await?;
@@ -312,6 +321,20 @@ impl Draft {
         }
         counts
     }
+}
+
+/// The bytes of the labels in a step.
+fn size(step: &Change) -> usize {
+    let (before, after) = match step {
+        Change::Add(record) => (None, Some(&record.labels)),
+        Change::Change { record, before } => (before.as_ref(), Some(&record.labels)),
+        Change::Remove { before, .. } | Change::Hold { before, .. } => (before.as_ref(), None),
+    };
+    [before, after]
+        .into_iter()
+        .flatten()
+        .map(|labels| labels.as_lines().len())
+        .sum()
 }
 
 /// How far the comparison has come, in addresses.

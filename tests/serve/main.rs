@@ -12,6 +12,7 @@ mod life;
 mod lost;
 mod needles;
 mod program;
+mod proxied;
 mod random_kills;
 #[path = "../common/reports.rs"]
 mod reports;

@@ -1,9 +1,12 @@
 //! A report that says what is in force already.
 
+use sqlx::Connection as _;
 use wiz_context::domain::AssetFacts;
 use wiz_context::store::{FactsDigest, PlanQuery};
 
-use crate::rig::{at, asset, claim, create, finish, plan, planning, push, reading, stage, store};
+use crate::rig::{
+    asset, at, bring_into_force, claim, create, finish, plan, planning, push, reading, stage, store,
+};
 
 #[tokio::test]
 async fn a_report_that_says_what_is_in_force_is_not_written_again() {
@@ -78,4 +81,35 @@ async fn a_report_that_says_what_is_in_force_is_not_written_again() {
         .await
         .unwrap();
     assert_eq!(plan(&store, other, account).await, []);
+}
+
+#[tokio::test]
+async fn what_was_half_written_goes_when_the_facts_in_force_are_confirmed() {
+    let (store, account, folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let assets = [asset("a", &["10.0.0.1"], 1)];
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &assets, at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+
+    let mut run = claim(&store, id, false, at(5)).await;
+    let _half = store.begin_facts(&run, &reading(at(5)), at(5)).await.unwrap();
+    let mut digest = FactsDigest::new();
+    digest.add(&assets[0]);
+    let confirmed = store
+        .confirm_facts(&mut run, &reading(at(6)), digest, at(6))
+        .await;
+    assert!(confirmed.unwrap().is_some());
+    store.sweep_facts().await.unwrap();
+    let database = folder.path().join("test.db");
+    let mut database = sqlx::SqliteConnection::connect(&database.display().to_string())
+        .await
+        .unwrap();
+    let sets: i64 = sqlx::query_scalar("SELECT count(*) FROM fact_sets")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(sets, 1);
 }

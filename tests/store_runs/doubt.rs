@@ -1,10 +1,9 @@
 //! What was sent and not answered, or refused.
 
 use wiz_context::domain::Change;
-use wiz_context::store::AuditAction;
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, entry, finish, plan, push, puts, removes, store, unknown,
+    asset, at, bring_into_force, claim, create, delete, finish, plan, push, puts, removes, store, unknown,
 };
 
 #[tokio::test]
@@ -78,10 +77,7 @@ async fn a_late_answer_does_not_settle_what_was_adopted_since_it_was_asked_for()
     bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
     let puts = puts(&plan(&store, id, account).await);
     store.doubt_puts(&run, account, &puts, at(3)).await.unwrap();
-    store
-        .delete_integration(id, None, &entry(AuditAction::Delete, id), at(4))
-        .await
-        .unwrap();
+    delete(&store, id, at(4)).await;
     let pairs: Vec<_> = puts.iter().map(|record| record.pair).collect();
     assert_eq!(unknown(&store, account, &pairs).await, 1);
     store.settle(&run, account, &pairs, at(5)).await.unwrap();

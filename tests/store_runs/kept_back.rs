@@ -1,11 +1,11 @@
 //! Removals and reports that are kept back.
 
 use wiz_context::domain::{Change, RunFlags, RunState, Score, Trigger};
-use wiz_context::store::{Actor, AuditAction, Completion, Hold, Planning, RunStart};
+use wiz_context::store::{Actor, Completion, Hold, PlanQuery, Planning, RunStart, StoreError};
 
 use crate::rig::{
-    may_keep_back, asset, at, bring_into_force, claim, create, entry, finish, plan, planning, push, puts, removes, stage,
-    store, unknown,
+    asset, at, bring_into_force, claim, create, delete, finish, may_keep_back, plan, planning, push, puts,
+    removes, stage, store, unknown,
 };
 
 #[tokio::test]
@@ -158,13 +158,82 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
     store.plan_facts(&mut run, &held, at(10)).await.unwrap();
     finish(&store, &run, at(11)).await;
 
-    store
-        .delete_integration(two, None, &entry(AuditAction::Delete, two), at(12))
-        .await
-        .unwrap();
+    delete(&store, two, at(12)).await;
     assert_eq!(
         unknown(&store, account, &[kept]).await,
         0,
         "its approval is still to come"
     );
+}
+
+#[tokio::test]
+async fn what_an_older_plan_kept_back_is_not_approved_before_the_marks_of_the_newer_one_are_written() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let all = [
+        asset("a", &["10.0.0.1"], 1),
+        asset("b", &["10.0.0.2"], 1),
+        asset("c", &["10.0.0.3"], 1),
+    ];
+    let mut run = claim(&store, id, false, at(1)).await;
+    bring_into_force(&store, &mut run, &all, at(2)).await;
+    let changes = plan(&store, id, account).await;
+    push(&store, &run, account, &changes, at(3)).await;
+    finish(&store, &run, at(4)).await;
+    let mut held = Vec::new();
+    for (from, left) in [(5, 1), (10, 2)] {
+        let mut run = claim(&store, id, false, at(from)).await;
+        let set = stage(&store, &mut run, &all[left..], at(from + 1)).await;
+        let pairs: Vec<_> = changes[..left].iter().map(Change::pair).collect();
+        may_keep_back(&store, &run, &pairs, at(from + 2)).await;
+        let planning = Planning {
+            hold: Hold::Removals,
+            ..planning(&store, set).await
+        };
+        store.plan_facts(&mut run, &planning, at(from + 3)).await.unwrap();
+        if left == 1 {
+            store.work_off_arrears().await.unwrap();
+        }
+        finish(&store, &run, at(from + 4)).await;
+        held.push(run.id());
+    }
+    let approve = |run| store.approve_run(run, Actor::scheduler(), at(20));
+    let early = approve(held[0]).await;
+    assert!(matches!(early, Err(StoreError::NothingHeld)), "{early:?}");
+    // Nor does anybody plan by the marks of before.
+    let view = store.fact_view(id, None, None).await.unwrap();
+    let query = PlanQuery {
+        account: Some(account),
+        ..PlanQuery::default()
+    };
+    let page = store.plan_page(&view, &query, None).await;
+    assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
+    store.work_off_arrears().await.unwrap();
+    assert!(store.plan_page(&view, &query, None).await.is_ok());
+    let early = approve(held[0]).await;
+    assert!(matches!(early, Err(StoreError::NothingHeld)), "{early:?}");
+    assert!(approve(held[1]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_deleted_integration_leaves_what_it_did_not_want_to_the_next_plan() {
+    let (store, account, _folder) = store().await;
+    let (one, two) = (create(&store, "one").await, create(&store, "two").await);
+    let mut run = claim(&store, one, false, at(1)).await;
+    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
+    finish(&store, &run, at(3)).await;
+    let mut scored = asset("b", &["10.0.0.1"], 1);
+    scored.score = Score::from_tenths(75);
+    let mut run = claim(&store, two, false, at(4)).await;
+    bring_into_force(&store, &mut run, &[scored], at(5)).await;
+    let changes = plan(&store, two, account).await;
+    push(&store, &run, account, &changes, at(6)).await;
+    finish(&store, &run, at(7)).await;
+    // The score goes, and before that is carried out, the other integration of the address.
+    let mut run = claim(&store, two, false, at(8)).await;
+    bring_into_force(&store, &mut run, &[asset("b", &["10.0.0.1"], 1)], at(9)).await;
+    delete(&store, one, at(10)).await;
+    let removed = removes(&plan(&store, two, account).await);
+    let removed: Vec<_> = removed.iter().map(|pair| pair.context.as_str()).collect();
+    assert_eq!(removed, ["cvss_score"]);
 }

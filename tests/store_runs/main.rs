@@ -9,11 +9,11 @@ mod owner;
 mod rig;
 
 use wiz_context::domain::{Change, SettingsTag};
-use wiz_context::store::{AuditAction, PlanQuery, StoreError};
+use wiz_context::store::{PlanQuery, StoreError};
 use wiz_context::worker::wanted_records;
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, entry, finish, labels, plan, planning, push, puts, removes,
+    asset, at, bring_into_force, claim, create, delete, finish, labels, plan, planning, push, puts, removes,
     stage, store,
 };
 
@@ -117,10 +117,7 @@ async fn two_integrations_share_an_address_and_one_that_leaves_takes_only_its_ow
     assert_eq!(labels(&store, one, account).await, ["10.0.0.1=5", "10.0.0.2=1"]);
     assert_eq!(labels(&store, other, account).await, ["10.0.0.1=5"]);
     finish(&store, &run, at(8)).await;
-    store
-        .delete_integration(one, None, &entry(AuditAction::Delete, one), at(9))
-        .await
-        .unwrap();
+    delete(&store, one, at(9)).await;
     assert_eq!(
         plan(&store, other, account).await,
         [],
@@ -168,9 +165,7 @@ async fn a_plan_does_not_outlive_an_integration_whose_facts_it_reads() {
         finish(&store, &run, at(from + 3)).await;
     }
     let view = store.fact_view(older, None, None).await.unwrap();
-    let told = entry(AuditAction::Delete, newer);
-    let deleted = store.delete_integration(newer, None, &told, at(20));
-    deleted.await.unwrap();
+    delete(&store, newer, at(20)).await;
     let query = PlanQuery {
         account: Some(account),
         ..PlanQuery::default()

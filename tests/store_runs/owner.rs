@@ -1,10 +1,10 @@
 //! Who owns a run, and what only the owner may write.
 
 use sqlx::Connection;
-use wiz_context::store::{Actor, AttemptEnd, AuditAction, CancelOrder, StoreError};
+use wiz_context::store::{Actor, AttemptEnd, CancelOrder, StoreError};
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, entry, labels, plan, planning, puts, reading, stage, store,
+    asset, at, bring_into_force, claim, create, delete, labels, plan, planning, puts, reading, stage, store,
 };
 
 #[tokio::test]
@@ -89,9 +89,7 @@ async fn facts_of_a_deleted_integration_do_not_come_into_force() {
     let id = create(&store, "wiz1").await;
     let mut run = claim(&store, id, false, at(1)).await;
     let set = stage(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(1)).await;
-    let told = entry(AuditAction::Delete, id);
-    let deleted = store.delete_integration(id, None, &told, at(2));
-    deleted.await.unwrap();
+    delete(&store, id, at(2)).await;
     let planned = store
         .plan_facts(&mut run, &planning(&store, set).await, at(3))
         .await;

@@ -243,6 +243,13 @@ pub(crate) async fn labels(store: &Store, integration: IntegrationId, account: A
         .collect()
 }
 
+/// Deletes an integration; its pairs leave the ledger.
+pub(crate) async fn delete(store: &Store, id: IntegrationId, now: Timestamp) {
+    let entry = entry(AuditAction::Delete, id);
+    store.delete_integration(id, None, &entry, now).await.unwrap();
+    store.work_off_arrears().await.unwrap();
+}
+
 /// Of these pairs, how many the ledger does not know; they come into it.
 pub(crate) async fn unknown(store: &Store, account: AccountId, pairs: &[Pair]) -> u64 {
     let adopted = store.adopt(account, pairs, Actor::scheduler(), at(90)).await;

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use crate::commands::database_args::{DatabaseArgs, EncryptionKeyArgs};
+
 // Lines that fit into any terminal: wrapped ones would lose their columns.
 const AFTER_HELP: &str = "\
 Secrets come from the environment or from files, never from flags:
@@ -39,14 +41,8 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:8080"
     )]
     pub(super) listen: String,
-    /// The SQLite database, made when it does not exist
-    #[arg(
-        long,
-        env = "WIZ_CONTEXT_DATABASE_URL",
-        value_name = "URL",
-        default_value = "sqlite://wiz-context.db"
-    )]
-    pub(super) database_url: String,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
     /// Whether to serve the API's documentation at /docs: on or off
     #[arg(long, env = "WIZ_CONTEXT_DOCS", value_name = "ON|OFF", default_value = "on")]
     pub(super) docs: String,
@@ -98,15 +94,8 @@ pub(super) struct AccountArgs {
         hide_default_value = true
     )]
     pub(super) admin_key_file: OsString,
-    /// A file with the keys that seal stored secrets
-    #[arg(
-        long,
-        env = "WIZ_CONTEXT_ENCRYPTION_KEY_FILE",
-        value_name = "FILE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(super) encryption_key_file: OsString,
+    #[command(flatten)]
+    pub(super) encryption_key: EncryptionKeyArgs,
     /// Hosts beside Wiz's and Fusion's that may be reached, comma-separated: `host` or `host:port`. The only way to private
     /// addresses and to http://
     #[arg(

@@ -64,8 +64,8 @@ impl ServeArgs {
         let admin_key = secret(ADMIN_KEY, &accounts.admin_key_file)?;
         Ok(Config {
             listen: listen_address(&self.listen)?,
-            database: database_url(&self.database_url)?,
-            encryption_keys: encryption_keys(&accounts.encryption_key_file, &environment)?,
+            database: database_url(&self.database.database_url)?,
+            encryption_keys: encryption_keys(&accounts.encryption_key.encryption_key_file, &environment)?,
             admin_key: admin_key.map(api_key).transpose()?,
             fusion: fusion.map(|given| account(&given, &allowed_hosts)).transpose()?,
             allowed_hosts,
