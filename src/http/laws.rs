@@ -70,7 +70,10 @@ proptest! {
                 prop_assert!(read.client_secret.is_some());
                 prop_assert!((86_400..=604_800).contains(&read.settings.update_interval.as_secs()));
                 let shown = format!("{read:?}");
-                prop_assert!(!shown.contains(PLANTED) || body.to_string().matches(PLANTED).count() > 1);
+                // What is no secret by its place may well be shown.
+                let mut others = body.clone();
+                others["wiz"]["clientsecret"] = Value::Null;
+                prop_assert!(!shown.contains(PLANTED) || others.to_string().contains(PLANTED));
             }
             Err(problem) => {
                 let told = problem.body(String::new());
