@@ -66,6 +66,7 @@ async fn the_newest_fifty_attempts_are_kept_and_all_are_counted() {
     for second in 1..=60 {
         let run = claim(&store, at(second)).await;
         assert_eq!(run.record.attempt_log.last().unwrap().ended_at, None);
+        assert_eq!(run.fruitless, 1, "those before were not in vain");
         let end = AttemptEnd {
             failure: Some(Failure::passing(FailureKind::WizUnavailable, "down")),
             progressed: true,

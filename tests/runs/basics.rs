@@ -31,6 +31,11 @@ async fn create_and_run_makes_fusion_hold_what_the_report_says() {
     let certificate = &run["certificate"];
     assert_eq!(certificate["rows_expected"], certificate["rows_parsed"]);
     assert_eq!(certificate["statuses"], json!(["OPEN", "IN_PROGRESS"]));
+    // Those that the rules read, and no other: the file's header, as it came.
+    let columns = "Name,FindingStatus,CVSSSeverity,Score,Severity,VendorSeverity,NvdSeverity,HasExploit,HasCisaKevExploit,\
+                   AssetID,AssetName,ProviderUniqueId,IpAddresses,NVDScore,VendorScore";
+    let columns: Vec<_> = columns.split(',').collect();
+    assert_eq!(certificate["columns"], json!(columns));
     assert_eq!(
         certificate["asset_types"],
         json!(["NETWORK_ADDRESS", "VIRTUAL_MACHINE"])

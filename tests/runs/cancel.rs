@@ -86,15 +86,12 @@ async fn a_cancelled_push_says_what_was_pushed_and_a_run_that_waits_for_its_turn
         .await;
     let second = service.start_run(&waiting).await;
     service.in_phase(&second, "planning").await;
-    service.cancel(&second).await;
-    assert_eq!(service.end_of(&second).await["phase"], "planning");
+    assert_eq!(service.cancelled(&rig, &second).await["phase"], "planning");
 
     // Fusion answers nothing any more, and the end comes all the same.
-    service.cancel(&run).await;
-    let record = service.end_of(&run).await;
+    let record = service.cancelled(&rig, &run).await;
     let held = rig.simulator.labels().len();
     assert!(held > 0 && held < 990, "{held}");
-    assert_eq!(record["state"], "cancelled", "{record:#}");
     assert_eq!(record["counts"]["pushed"], json!(held), "{record:#}");
     let words = format!("{held} pairs had been pushed; Fusion keeps them.");
     assert_eq!(record["cancellation"]["pushed"], json!(words));

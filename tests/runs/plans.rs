@@ -69,3 +69,61 @@ async fn the_plan_of_a_report_without_findings_tells_what_its_totals_tell() {
     let changes = steps.iter().filter(|step| step["change"] == "change").count();
     assert_eq!(json!(changes), plan["totals"]["changed"], "{plan:#}");
 }
+
+#[tokio::test]
+async fn a_plan_is_read_page_by_page_by_programs_and_by_people() {
+    let rig = Rig::new().await;
+    rig.simulator.serve_csv(assets(0, 50));
+    let (service, id) = rig.serve_one().await;
+    service.succeed(&id).await;
+    // 20 assets are gone, which is held; two are new, and one is worse than it was.
+    let addresses: Vec<_> = (20..52)
+        .map(|number| (number, format!("vm-{number}"), format!("10.0.0.{number}")))
+        .collect();
+    let rows: Vec<_> = addresses
+        .iter()
+        .map(|(number, asset, ip)| {
+            let severity = if *number == 30 { "Critical" } else { "High" };
+            ("CVE-2024-0001", asset.as_str(), ip.as_str(), severity)
+        })
+        .collect();
+    rig.simulator.serve_csv(report(&rows));
+    let run = service.run(&id).await;
+    let whole = plan(&service, &run).await;
+
+    let path = format!("/api/v1/runs/{}/plan?limit=7", text(&run["id"]));
+    let (mut steps, mut lines, mut cursor) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let page = format!("{path}{cursor}");
+        let (status, answer) = service.call(Method::GET, &page, None).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        steps.extend(answer["data"].as_array().unwrap().clone());
+        let read = service.open(&page, &[("accept", "text/plain")]).await;
+        let read = read.text().await.unwrap();
+        let mut read = read.lines().skip(1);
+        assert_eq!(
+            read.next(),
+            Some("6 to add, 1 to change, 0 to remove, 60 held, 89 unchanged")
+        );
+        let next = answer["meta"]["next"].as_str();
+        let more = next.map(|next| format!("... more with ?cursor={next}"));
+        let mut page: Vec<_> = read.map(str::to_owned).collect();
+        if more.is_some() {
+            assert_eq!(page.pop(), more);
+        }
+        lines.append(&mut page);
+        match next {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(json!(steps), whole["data"]);
+    assert_eq!(lines.len(), steps.len());
+    for line in [
+        "! 10.0.0.0 vuln_count: 1",
+        "~ 10.0.0.30 cvss_rating: high -> critical",
+        "+ 10.0.0.50 cve: CVE-2024-0001",
+    ] {
+        assert!(lines.iter().any(|read| read == line), "{line} of {lines:#?}");
+    }
+}

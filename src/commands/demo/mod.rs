@@ -111,6 +111,7 @@ pub async fn demo(args: DemoArgs, clock: Clock, shutdown: Shutdown) -> anyhow::R
             &integration,
             &key_file.display().to_string(),
             &simulator,
+            &args,
         ))?;
         shutdown.token().cancelled().await;
     }
@@ -155,15 +156,27 @@ fn told(run: &Value, simulator: &Simulator) -> String {
 }
 
 /// Calls to go on with.
-fn calls(portal: &Portal, integration: &str, key_file: &str, simulator: &Simulator) -> String {
+fn calls(
+    portal: &Portal,
+    integration: &str,
+    key_file: &str,
+    simulator: &Simulator,
+    args: &DemoArgs,
+) -> String {
     let (api, wiz) = (portal.base_url(), simulator.base_url());
+    let DemoArgs {
+        seed,
+        findings,
+        assets,
+        ..
+    } = args;
     format!(
         "\nEverything goes on until ctrl-c. In another terminal:\n\n  \
          KEY=$(cat {key_file})\n  \
          curl -sH \"Authorization: Bearer $KEY\" {api}/api/v1/integrations/context/{integration}/status\n  \
          curl -sH \"Authorization: Bearer $KEY\" '{api}/api/v1/integrations/context/{integration}/labels?limit=10'\n\n\
          A day passes in Wiz, and a run follows it:\n\n  \
-         curl -sX POST {wiz}/simulator/report -d '{{\"seed\":1,\"findings\":20000,\"assets\":1000,\"day\":1}}'\n  \
+         curl -sX POST {wiz}/simulator/report -d '{{\"seed\":{seed},\"findings\":{findings},\"assets\":{assets},\"day\":1}}'\n  \
          curl -sX PUT -H \"Authorization: Bearer $KEY\" -H 'Prefer: wait=30' \\\n    \
          {api}/api/v1/integrations/context/{integration}/run\n\n\
          The API in the browser: {api}/docs\n"
