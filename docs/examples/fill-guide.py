@@ -126,10 +126,11 @@ def block(example, kept):
         body = events(body)
     elif example == LINES:
         body = lines(body)
-    elif body.startswith("{"):
+    elif body.startswith("{") and "\n{" not in body:
         body = written(shortened(json.loads(body), example))
     answer = "\n\n".join(part.strip() for part in (head, body) if part.strip())
-    return f"```console\n$ {call}\n{answer}\n```"
+    told = "\n".join(part for part in (f"$ {call}", answer) if part)
+    return f"```console\n{told}\n```"
 
 
 def main():

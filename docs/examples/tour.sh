@@ -143,7 +143,9 @@ cat > planted <<'END'
 {"ip":"192.0.2.50","context":"cve","labels":["CVE-1999-0001"]}
 {"ip":"192.0.2.50","context":"owner","labels":["alice"]}
 END
+call story_plant <<'CALL'
 while read -r label; do curl -sf -X PUT "$WIZ/simulator/labels" --data "$label"; done < planted
+CALL
 same_labels --findings 0
 
 # ---- a first run
@@ -253,11 +255,17 @@ has "$RUN"
 has '"added":0,"changed":0,"removed":0'
 after=$(simulated labels_put)
 printf '(labels_put before %s, after %s)\n' "$before" "$after"
+call story_unchanged <<'CALL'
+curl -s "$BASE/api/v1/runs/$RUN" -H "Authorization: Bearer $KEY"
+CALL
+has '"added":0,"changed":0,"removed":0'
 [[ $before == "$after" ]] || fail "labels were written"
 
 another_day='--day 40 --findings 2400 --assets 170'
 title "A dry run of another day's report shows what would change, and changes nothing"
+call story_another_day <<'CALL'
 curl -sf "$WIZ/simulator/report" --data '{"day":40,"findings":2400,"assets":170}'
+CALL
 call start_dry_run <<'CALL'
 curl -si "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY"
 CALL
@@ -292,7 +300,7 @@ CALL
 has "$would_remove to remove"
 
 title "A run: the labels follow the report, and stale ones go"
-call <<'CALL'
+call story_changed <<'CALL'
 curl -s -X PUT "$BASE/api/v1/integrations/context/$ID/run" -H "Authorization: Bearer $KEY" -H 'Prefer: wait=60'
 CALL
 run_part
@@ -300,6 +308,11 @@ has '"state":"succeeded"'
 [[ $(number removed) == "$would_remove" && $would_remove == "$(simulated labels_deleted)" ]] ||
     fail "it did not remove what the dry run foretold"
 same_labels $another_day
+call story_others <<'CALL'
+curl -s "$WIZ/simulator/labels" | sed 's/},{/}\n{/g' | grep 192.0.2.50
+CALL
+has 'CVE-1999-0001'
+has 'alice'
 
 title "A full run sends all labels again"
 before=$(simulated labels_put)
