@@ -7,15 +7,15 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// system can forbid that.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system refuses one of the two; the other is done all the same.
 pub(crate) fn forbid() -> io::Result<()> {
     let nothing = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
-    setrlimit(Resource::Core, nothing)?;
+    let limited = setrlimit(Resource::Core, nothing);
     // A dump that is piped to a program knows no limit, but this.
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
+    limited
 }

@@ -81,10 +81,20 @@ fn pasted() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Whether a host is one of those that Wiz names: `api.<data centre>` of its three clouds, or one of those that give tokens.
 fn is_wiz(host: &str) -> bool {
-    ["wiz.io", "wiz.us"]
-        .iter()
-        .any(|zone| host.ends_with(&format!(".{zone}")))
+    let is_api = [".app.wiz.io", ".gov.wiz.io", ".app.wiz.us"].iter().any(|zone| {
+        let data_centre = host.strip_suffix(zone).and_then(|rest| rest.strip_prefix("api."));
+        data_centre.is_some_and(|name| !name.is_empty() && !name.contains('.'))
+    });
+    let gives_tokens = [
+        "auth.app.wiz.io",
+        "auth.wiz.io",
+        "auth.gov.wiz.io",
+        "auth0.gov.wiz.io",
+        "auth.app.wiz.us",
+    ];
+    is_api || gives_tokens.contains(&host)
 }
 
 proptest! {

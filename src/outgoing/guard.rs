@@ -108,8 +108,10 @@ fn is_public(address: IpAddr) -> bool {
             }
             // unspecified, loopback, and the long outdated form with an IPv4 address at its end
             [0, 0, 0, 0, 0, 0, ..] => false,
-            // only 2000::/3 is given out for use in the internet, and of that 2001:db8::/32 is for books
-            [first, second, ..] => first & 0xe000 == 0x2000 && (first, second) != (0x2001, 0x0db8),
+            // tunnels that hide an IPv4 address (Teredo), names of hosts (ORCHID), and what is for books only
+            [0x2001, 0 | 0x20..=0x2f | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+            // only 2000::/3 is given out for use in the internet
+            [first, ..] => first & 0xe000 == 0x2000,
         },
     }
 }
@@ -228,7 +230,10 @@ mod tests {
             "64:ff9b::a00:1",
             "64:ff9b:1::a00:1",
             "2002:a00:1::1",
+            "2001:0:a00:1::1",
+            "2001:20::1",
             "2001:db8::1",
+            "3fff:0:1::1",
             "fe80::1",
             "fec0::1",
             "fc00::1",
@@ -245,6 +250,7 @@ mod tests {
             "192.0.1.1",
             "::ffff:1.1.1.1",
             "64:ff9b::101:101",
+            "2001:4860::1",
             "2600:1f18::1",
             "2a05:d018::1",
         ] {

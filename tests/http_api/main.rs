@@ -97,14 +97,24 @@ async fn a_wrong_body_names_every_member_that_is_wrong() {
 #[tokio::test]
 async fn masks_and_empty_secrets_are_no_secrets() {
     let service = Service::start().await;
+    let created = service.create("").await;
+    let path = format!("{INTEGRATIONS}/{}", id(&created));
     for secret in [json!(null), json!(""), json!("  "), json!("****"), json!(7)] {
         let mut body = integration();
-        body["wiz"]["clientsecret"] = secret;
-        let refused = service.call(Method::POST, INTEGRATIONS, Some(body)).await;
-        assert_eq!(
-            (refused.status, pointers(&refused)),
-            (StatusCode::BAD_REQUEST, vec!["/wiz/clientsecret"])
-        );
+        body["wiz"]["clientsecret"] = secret.clone();
+        let patch = json!({"wiz": {"clientsecret": secret}});
+        for (method, path, body) in [
+            (Method::POST, INTEGRATIONS, body.clone()),
+            (Method::PUT, &path, body),
+            (Method::PATCH, &path, patch),
+        ] {
+            let refused = service.call(method.clone(), path, Some(body)).await;
+            assert_eq!(
+                (refused.status, pointers(&refused)),
+                (StatusCode::BAD_REQUEST, vec!["/wiz/clientsecret"]),
+                "{method} {secret}"
+            );
+        }
     }
 }
 

@@ -102,6 +102,20 @@ async fn a_great_part_of_the_labels_goes_only_when_a_person_approves_it() {
     );
     rig.assert_in_step();
     assert_eq!(service.status_of(&id).await["held"], 0);
+    let (_, audit) = service
+        .call(Method::GET, "/api/v1/audit?action=run_approve", None)
+        .await;
+    let told = &audit["data"][0];
+    assert_eq!(
+        (
+            &audit["meta"]["count"],
+            &told["user"],
+            &told["original_object"]["id"],
+            &told["new_object"]["id"]
+        ),
+        (&json!(1), &json!("admin"), &run["id"], &approval["id"]),
+        "{audit:#}"
+    );
     let (code, answer) = service.approve(&run).await;
     assert_eq!(
         (code, &answer["name"]),

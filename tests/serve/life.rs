@@ -32,12 +32,17 @@ fn it_starts_without_settings_serves_and_ends_when_asked() {
     assert!(key.starts_with("wck_") && key.len() == 47, "{key}");
     assert_eq!(program.call("GET", INTEGRATIONS, None, None).0, 401);
     assert_eq!(program.call("GET", INTEGRATIONS, Some("wck_wrong"), None).0, 401);
-    assert_eq!(program.call("GET", INTEGRATIONS, Some(&key), None).0, 200);
+    let named = ["x-request-id: asked-by-a-test"];
+    assert_eq!(
+        program.exchange("GET", INTEGRATIONS, Some(&key), &named, "").0,
+        200
+    );
     program.create(&key, &wiz());
     let (_, audit) = program.call("GET", "/api/v1/audit", Some(&key), None);
     assert_eq!(audit["data"][0]["address"], "127.0.0.1", "{audit}");
     let log = program.stop();
     assert!(log.contains("EVERY RUN IS A DRY RUN"), "{log}");
+    assert!(log.contains("asked-by-a-test"), "{log}");
 
     let program = place.serve();
     assert_eq!(place.admin_key(), key);
