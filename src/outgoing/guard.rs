@@ -98,6 +98,7 @@ fn is_plain(url: &Url) -> bool {
 }
 
 /// Whether an address lies in the public internet; every form that stands for an IPv4 address is judged by that one.
+#[expect(clippy::match_same_arms, reason = "a line a reason to refuse")]
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
