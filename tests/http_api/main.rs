@@ -102,11 +102,11 @@ async fn masks_and_empty_secrets_are_no_secrets() {
     for secret in [json!(null), json!(""), json!("  "), json!("****"), json!(7)] {
         let mut body = integration();
         body["wiz"]["clientsecret"] = secret.clone();
-        let patch = json!({"wiz": {"clientsecret": secret}});
+        let merged = json!({"wiz": {"clientsecret": secret}});
         for (method, path, body) in [
             (Method::POST, INTEGRATIONS, body.clone()),
             (Method::PUT, &path, body),
-            (Method::PATCH, &path, patch),
+            (Method::PATCH, &path, merged),
         ] {
             let refused = service.call(method.clone(), path, Some(body)).await;
             assert_eq!(
