@@ -60,4 +60,22 @@ impl Change {
             Self::Remove { pair, .. } | Self::Hold { pair, .. } => *pair,
         }
     }
+
+    /// What Fusion acknowledged last, if anything.
+    pub const fn before(&self) -> Option<&Labels> {
+        match self {
+            Self::Add(_) => None,
+            Self::Change { before, .. } | Self::Remove { before, .. } | Self::Hold { before, .. } => {
+                before.as_ref()
+            }
+        }
+    }
+
+    /// What the pair is to hold, if anything.
+    pub const fn after(&self) -> Option<&Labels> {
+        match self {
+            Self::Add(record) | Self::Change { record, .. } => Some(&record.labels),
+            Self::Remove { .. } | Self::Hold { .. } => None,
+        }
+    }
 }

@@ -118,24 +118,25 @@ pub(super) async fn list(
 
 impl PlanStepView {
     fn new(step: &Change) -> Self {
-        let (change, before, after) = parts(step);
         let list = |labels: &Labels| labels.iter().map(str::to_owned).collect();
         Self {
             ip: step.pair().ip.to_string(),
             context: step.pair().context.as_str(),
-            change,
-            before: before.map(list),
-            after: after.map(list),
+            change: ChangeWord::of(step),
+            before: step.before().map(list),
+            after: step.after().map(list),
         }
     }
 }
 
-fn parts(step: &Change) -> (ChangeWord, Option<&Labels>, Option<&Labels>) {
-    match step {
-        Change::Add(record) => (ChangeWord::Add, None, Some(&record.labels)),
-        Change::Change { record, before } => (ChangeWord::Change, before.as_ref(), Some(&record.labels)),
-        Change::Remove { before, .. } => (ChangeWord::Remove, before.as_ref(), None),
-        Change::Hold { before, .. } => (ChangeWord::Hold, before.as_ref(), None),
+impl ChangeWord {
+    const fn of(step: &Change) -> Self {
+        match step {
+            Change::Add(_) => Self::Add,
+            Change::Change { .. } => Self::Change,
+            Change::Remove { .. } => Self::Remove,
+            Change::Hold { .. } => Self::Hold,
+        }
     }
 }
 
@@ -158,15 +159,14 @@ fn as_text(run: &RunRecord, steps: &[Change], next: Option<&str>) -> String {
         counts.unchanged,
     );
     for step in steps {
-        let (change, before, after) = parts(step);
-        let sign = match change {
+        let sign = match ChangeWord::of(step) {
             ChangeWord::Add => '+',
             ChangeWord::Change => '~',
             ChangeWord::Remove => '-',
             ChangeWord::Hold => '!',
         };
         let pair = step.pair();
-        let line = match (before, after) {
+        let line = match (step.before(), step.after()) {
             (Some(before), Some(after)) => {
                 writeln!(
                     text,

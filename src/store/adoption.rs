@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::facts::ROWS_PER_STATEMENT;
 use super::plan_pages::address;
-use super::{AccountId, Actor, AuditAction, AuditEntry, Store, StoreError, arrears, audit};
+use super::{AccountId, Actor, AuditAction, AuditEntry, Store, StoreError, audit};
 use crate::domain::{Context, Pair, Timestamp};
 
 /// How many of the adopted pairs an audit record names.
@@ -37,14 +37,8 @@ impl Store {
         let mut pairs = pairs.to_vec();
         pairs.sort_unstable();
         pairs.dedup();
-        let mut tx = loop {
-            // A deleted integration leaves before, for it would take what is adopted at its addresses along.
-            self.work_off_arrears().await?;
-            let mut tx = self.write().await?;
-            if !arrears::is_anybody_departing(&mut tx).await? {
-                break tx;
-            }
-        };
+        // A deleted integration leaves before, for it would take what is adopted at its addresses along.
+        let mut tx = self.write_without_arrears().await?;
         let mut adopted = Vec::new();
         for chunk in pairs.chunks(ROWS_PER_STATEMENT) {
             adopted.extend(insert(&mut tx, account, chunk).await?);

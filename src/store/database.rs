@@ -215,6 +215,8 @@ async fn check_version(pool: &SqlitePool) -> Result<(), StoreError> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use sqlx::Row as _;
+
     use super::super::LedgerQuery;
     use super::*;
 
@@ -224,6 +226,22 @@ pub(super) mod tests {
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let keyring = Keyring::read(&Keyring::generate()).unwrap();
         (Store::open(&url, keyring).await.unwrap(), folder)
+    }
+
+    /// Checks that SQLite reads no rows of pairs and facts as a whole to carry a statement out.
+    pub(in crate::store) async fn assert_looked_up(store: &Store, statement: &str) {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain).fetch_all(&store.readers).await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        for step in &steps {
+            // The few sets of facts may be.
+            assert!(
+                !step.starts_with("SCAN ") || step.starts_with("SCAN s"),
+                "{steps:#?}"
+            );
+            let bounded = ["ip=?", "held_for=?"].iter().any(|key| step.contains(key));
+            assert!(!step.starts_with("SEARCH ledger") || bounded, "{steps:#?}");
+        }
     }
 
     #[tokio::test]

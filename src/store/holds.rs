@@ -1,16 +1,16 @@
 //! Removals that are kept back: marks on the ledger's pairs, and their approval.
 //!
 //! A mark names the run that kept the removal back and that run's integration. While it stands no run removes the pair;
-//! the integration's next plan judges afresh, and its marks take the place of those before (`arrears`).
+//! the integration's next plan judges afresh, and its marks take the place of those before (`marks`).
 
 use sqlx::SqliteConnection;
 
 use super::runs::{self, to_json};
 use super::{
-    AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, FactSetId, Hold, RunStart, StartedRun, Store,
-    StoreError, audit, integrations, run_start,
+    Actor, AuditAction, AuditEntry, FactSetId, RunStart, StartedRun, Store, StoreError, audit, integrations,
+    run_start,
 };
-use crate::domain::{IntegrationId, RunFlags, RunId, RunRecord, Timestamp, Trigger};
+use crate::domain::{IntegrationId, RunFlags, RunId, Timestamp, Trigger};
 
 impl Store {
     /// The facts that an approval brings into force: those of the report without findings that the run `held` kept back.
@@ -69,40 +69,6 @@ async fn keeps_back(tx: &mut SqliteConnection, run: RunId) -> Result<bool, Store
          OR EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL AND hold <> 'nothing')",
     );
     Ok(kept.bind(run.to_string()).fetch_one(tx).await?)
-}
-
-/// Notes that the marks of a run's integration are to become those of its plan: new ones, or none where there are some.
-/// [`Store::work_off_arrears`] makes them so.
-pub(super) async fn note_marks(
-    tx: &mut SqliteConnection,
-    run: &ClaimedRun,
-    account: AccountId,
-    hold: Hold,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE runs SET marks = CASE WHEN $2 OR EXISTS ( \
-             SELECT 1 FROM ledger WHERE held_for = $3 AND account = $4) THEN $4 END WHERE id = $1",
-    )
-    .bind(run.id().to_string())
-    .bind(hold != Hold::Nothing)
-    .bind(run.record.integration.to_string())
-    .bind(account.0)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Notes that the marks of a run's integration are to go, as nothing is kept back any more. [`Store::work_off_arrears`] takes
-/// them away.
-pub(super) async fn note_release(tx: &mut SqliteConnection, run: &RunRecord) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE runs SET marks = (SELECT account FROM ledger WHERE held_for = $2 LIMIT 1) WHERE id = $1",
-    )
-    .bind(run.id.to_string())
-    .bind(run.integration.to_string())
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// How many pairs are kept back for an integration.

@@ -4,6 +4,7 @@
 //! Before a batch goes out its pairs are marked in doubt; Fusion's answer settles them. A crash in between leaves the
 //! doubt in the ledger, and the next plan sends those pairs again or deletes them.
 
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
@@ -15,7 +16,8 @@ use super::{ClaimedRun, PlanPage, PlanQuery, Store, StoreError};
 use crate::domain::{Address, Context, IntegrationId, LabelRecord, Labels, LedgerEntry, Pair, Timestamp};
 
 /// A Fusion account that the ledger knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct AccountId(pub(super) i64);
 
 /// Which of an integration's label records are wanted, by pair.

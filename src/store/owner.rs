@@ -12,7 +12,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::removal::Deletion;
 use super::runs::{self, json, json_text, optional_json, report_choice};
-use super::{AuditEntry, CancelOrder, FactSetId, StoreError, Verified};
+use super::{AccountId, AuditEntry, CancelOrder, FactSetId, StoreError, Verified};
 use crate::domain::{ReportChoice, ReportId, ReportRunId, RunId, RunRecord, Timestamp};
 
 /// How long a run stays its owner's without a sign of life.
@@ -36,6 +36,8 @@ pub struct Checkpoint {
     pub facts: Option<FactSetId>,
     /// The time of the report, where it only confirmed facts that are in force already.
     pub confirmed_at: Option<Timestamp>,
+    /// The Fusion account that was planned for.
+    pub account: Option<AccountId>,
     /// Whether they are in force, and the push has begun.
     pub planned: bool,
     /// Whether the plan keeps something back, so that the run ends held.

@@ -1,20 +1,14 @@
-//! The table `plan_steps`, and what is written when a run's plan is made: facts come into force, removals are kept back.
+//! What is written when a run's plan is made: facts come into force, removals are kept back.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::facts::ROWS_PER_STATEMENT;
 use super::owner::{note_real_start, write_checkpoint, write_on};
-use super::plan_pages::address;
 use super::run_notes::write_counts;
-use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, arrears, holds, runs};
-use crate::domain::{Change, Context, Counts, LabelRecord, Labels, Pair, RunId, Timestamp, Trigger};
-
-/// Steps that are deleted in one transaction, so that other writers get their turn in between.
-const SWEEP_ROWS: i64 = 10_000;
+use super::{AccountId, Actor, ClaimedRun, FactSetId, Orders, Store, StoreError, arrears, marks, runs};
+use crate::domain::{Counts, Timestamp, Trigger};
 
 /// What a plan keeps back until a person approves it. The steps that it may keep back were written as
-/// [`Change::Hold`].
+/// [`Change::Hold`](crate::domain::Change::Hold).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
     /// Nothing: those steps are removals.
@@ -51,63 +45,17 @@ pub struct Planning {
     pub hold: Hold,
 }
 
-/// Whether a run's steps are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanRecord {
-    /// No plan was made, or not yet.
-    None,
-    /// They are.
-    Kept,
-    /// They were.
-    Dropped,
-}
-
 impl Store {
-    /// Begins to write the steps of a run's plan; those of an earlier try go.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], [`StoreError::RunEnding`], or when the database cannot.
-    pub async fn begin_plan(&self, run: &ClaimedRun, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        write_on(&mut tx, run, now).await?;
-        sqlx::query("UPDATE runs SET plan = NULL, hold = NULL WHERE id = $1")
-            .bind(run.id().to_string())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        self.delete_steps(&run.id().to_string()).await
-    }
-
-    /// Adds steps to a run's plan, in the order of their pairs.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`], [`StoreError::RunEnding`], or when the database cannot.
-    pub async fn append_plan(
-        &self,
-        run: &ClaimedRun,
-        steps: &[Change],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        if steps.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.write().await?;
-        write_on(&mut tx, run, now).await?;
-        insert_steps(&mut tx, run, steps).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Puts a plan whose steps are written in force, in one short transaction: its counts, what it keeps back, and its facts,
-    /// which come into force; what was kept back before was judged afresh. The run's checkpoint remembers that. The
-    /// ledger's marks follow by [`Store::work_off_arrears`]. A run that is dry by now keeps its facts
-    /// apart instead, and changes nothing else: the answer's orders say so.
+    /// which come into force; what was kept back before was judged afresh. The run's checkpoint remembers that. The ledger's
+    /// marks follow by [`Store::work_off_arrears`]. A run that is dry by now keeps its facts apart instead, and changes
+    /// nothing else: the answer's orders say so.
     ///
     /// An approval leaves the marks of what it applies until each pair is removed, and a removal also the facts, so that
     /// either may be cancelled: what is left is then held, or wanted, as it was.
     ///
     /// # Errors
-    /// [`StoreError::FactsChanged`] when an integration was deleted since the pages were read, [`StoreError::LeaseLost`],
+    /// [`StoreError::FactsChanged`] when the ledger is behind what was decided since the pages were read, [`StoreError::LeaseLost`],
     /// [`StoreError::RunEnding`], or when the database cannot.
     pub async fn plan_facts(
         &self,
@@ -123,8 +71,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let orders = write_on(&mut tx, run, now).await?;
-        // What a deleted integration wanted was compared as wanted still.
-        if planning.account.is_some() && arrears::is_anybody_departing(&mut tx).await? {
+        // What was decided since the pages were read is not in them, such as that an integration wants nothing any more.
+        if planning.account.is_some() && arrears::are_any(&mut tx).await? {
             return Err(StoreError::FactsChanged);
         }
         write_counts(&mut tx, run, &planning.counts).await?;
@@ -135,6 +83,7 @@ impl Store {
             .await?;
         let before = run.checkpoint.clone();
         if !orders.dry_run {
+            run.checkpoint.account = planning.account;
             run.checkpoint.held = planning.hold != Hold::Nothing;
             run.checkpoint.planned = planning.hold != Hold::Everything;
         }
@@ -149,122 +98,6 @@ impl Store {
         }
         Ok(orders)
     }
-
-    /// The steps of a run's plan after the pair `after`, by pair, at most `limit`; nothing where none are kept.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn plan_steps(
-        &self,
-        run: RunId,
-        after: Option<Pair>,
-        limit: u32,
-    ) -> Result<Vec<Change>, StoreError> {
-        let mut tx = self.read().await?;
-        let hold = sqlx::query_scalar("SELECT hold FROM runs WHERE id = $1");
-        let hold: Option<String> = hold
-            .bind(run.to_string())
-            .fetch_optional(&mut *tx)
-            .await?
-            .flatten();
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ip, context, ");
-        // What a plan may keep back was written as kept back, before that was decided.
-        sql.push(match hold.as_deref() {
-            Some("nothing") => "CASE change WHEN 'hold' THEN 'remove' ELSE change END AS change",
-            _ => "change",
-        });
-        sql.push(", before, after FROM plan_steps WHERE run_id = ")
-            .push_bind(run.to_string());
-        if hold.as_deref() == Some("everything") {
-            sql.push(" AND change = 'hold'");
-        }
-        if let Some(after) = after {
-            sql.push(" AND (ip, context) > (").push_bind(after.ip.to_stored());
-            sql.push(", ").push_bind(after.context.as_str()).push(")");
-        }
-        sql.push(" ORDER BY ip, context LIMIT ").push_bind(limit);
-        let rows = sql.build().fetch_all(&mut *tx).await?;
-        rows.iter().map(step).collect()
-    }
-
-    /// Whether the steps of a run's plan are kept.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], or when the database cannot.
-    pub async fn plan_record(&self, run: RunId) -> Result<PlanRecord, StoreError> {
-        let row = sqlx::query("SELECT plan FROM runs WHERE id = $1")
-            .bind(run.to_string())
-            .fetch_optional(&self.readers)
-            .await?
-            .ok_or(StoreError::NotFound("run"))?;
-        match row.try_get::<Option<&str>, _>("plan")? {
-            None => Ok(PlanRecord::None),
-            Some("kept") => Ok(PlanRecord::Kept),
-            Some("dropped") => Ok(PlanRecord::Dropped),
-            Some(_) => Err(StoreError::corrupt("runs.plan")),
-        }
-    }
-
-    /// Deletes the steps of plans that are not kept, some thousand at a time.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn sweep_plans(&self) -> Result<(), StoreError> {
-        let runs: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM runs WHERE plan IS NOT 'kept' AND marks IS NULL AND finished_at IS NOT NULL \
-             AND EXISTS (SELECT 1 FROM plan_steps WHERE run_id = runs.id)",
-        )
-        .fetch_all(&self.readers)
-        .await?;
-        for run in runs {
-            self.delete_steps(&run).await?;
-        }
-        Ok(())
-    }
-
-    async fn delete_steps(&self, run: &str) -> Result<(), StoreError> {
-        loop {
-            let mut tx = self.write().await?;
-            let deleted = sqlx::query(
-                "DELETE FROM plan_steps WHERE run_id = $1 AND (ip, context) IN \
-                 (SELECT ip, context FROM plan_steps WHERE run_id = $1 ORDER BY ip, context LIMIT $2)",
-            )
-            .bind(run)
-            .bind(SWEEP_ROWS)
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
-            if deleted.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Adds steps to a run's plan.
-pub(super) async fn insert_steps(
-    tx: &mut SqliteConnection,
-    run: &ClaimedRun,
-    steps: &[Change],
-) -> Result<(), StoreError> {
-    let run = run.id().to_string();
-    for chunk in steps.chunks(ROWS_PER_STATEMENT) {
-        let mut sql = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO plan_steps (run_id, ip, context, change, before, after) SELECT ",
-        );
-        sql.push_bind(&run)
-            .push(", column1, column2, column3, column4, column5 FROM (");
-        sql.push_values(chunk, |mut row, step| {
-            let (word, before, after) = parts(step);
-            row.push_bind(step.pair().ip.to_stored())
-                .push_bind(step.pair().context.as_str());
-            row.push_bind(word)
-                .push_bind(before.map(Labels::as_lines))
-                .push_bind(after.map(Labels::as_lines));
-        });
-        sql.push(")").build().execute(&mut *tx).await?;
-    }
-    Ok(())
 }
 
 async fn write_plan(
@@ -306,7 +139,7 @@ async fn keep_back(
     let Some(account) = planning.account else {
         return Ok(());
     };
-    holds::note_marks(tx, run, account, planning.hold).await?;
+    marks::note(tx, run, account, planning.hold).await?;
     if planning.hold == Hold::Nothing {
         return Ok(());
     }
@@ -379,43 +212,4 @@ async fn keep_plan(tx: &mut SqliteConnection, run: &ClaimedRun, orders: &Orders)
         .execute(&mut *tx)
         .await?;
     Ok(())
-}
-
-fn parts(step: &Change) -> (&'static str, Option<&Labels>, Option<&Labels>) {
-    match step {
-        Change::Add(record) => ("add", None, Some(&record.labels)),
-        Change::Change { record, before } => ("change", before.as_ref(), Some(&record.labels)),
-        Change::Remove { before, .. } => ("remove", before.as_ref(), None),
-        Change::Hold { before, .. } => ("hold", before.as_ref(), None),
-    }
-}
-
-fn step(row: &SqliteRow) -> Result<Change, StoreError> {
-    let corrupt = StoreError::corrupt;
-    let context = Context::read(row.try_get("context")?).ok_or_else(|| corrupt("plan_steps.context"))?;
-    let pair = Pair {
-        ip: address(row, "plan_steps.ip")?,
-        context,
-    };
-    let labels = |column: &str| -> Result<Option<Labels>, StoreError> {
-        let lines: Option<String> = row.try_get(column)?;
-        let labels = lines.map(Labels::from_lines).transpose();
-        labels.map_err(|_| corrupt("plan_steps.before"))
-    };
-    let before = labels("before")?;
-    let record = |labels: Option<Labels>| {
-        labels
-            .map(|labels| LabelRecord { pair, labels })
-            .ok_or_else(|| corrupt("plan_steps.after"))
-    };
-    Ok(match row.try_get::<&str, _>("change")? {
-        "add" => Change::Add(record(labels("after")?)?),
-        "change" => Change::Change {
-            record: record(labels("after")?)?,
-            before,
-        },
-        "remove" => Change::Remove { pair, before },
-        "hold" => Change::Hold { pair, before },
-        _ => return Err(corrupt("plan_steps.change")),
-    })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::owner::{ClaimedRun, LEASE, Orders, claimed, note_real_start, touch};
 use super::run_notes::rest_progress;
 use super::runs::{self, json_text};
-use super::{Actor, Store, StoreError, attempts, holds, removal};
+use super::{Actor, Store, StoreError, attempts, marks, removal};
 use crate::domain::{AttemptOutcome, Failure, RunId, RunRecord, RunState, SettingsTag, Timestamp, Trigger};
 
 /// No attempt is put off for longer than this.
@@ -285,7 +285,7 @@ async fn end(
     runs::append_run_end(tx, &record, actor, now).await?;
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Approval {
         // Those that somebody else wants by now, at the value that they have.
-        holds::note_release(tx, &record).await?;
+        marks::note_release(tx, run).await?;
     }
     if ending.state == RunState::Succeeded && record.trigger == Trigger::Removal {
         let deletion = run.checkpoint.deletes.clone();

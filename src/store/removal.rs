@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::runs::{self, Newest};
 use super::{
-    AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, arrears, audit,
+    AuditAction, AuditEntry, CancelOrder, RunStart, StartedRun, Store, StoreError, audit, departures,
     integrations, owner, run_start,
 };
 use crate::domain::{IntegrationId, RunFlags, RunRecord, SettingsTag, Timestamp, Trigger};
@@ -56,22 +56,16 @@ impl Store {
         entry: &AuditEntry,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        loop {
-            // What it keeps back has to stand in the ledger, to leave with it.
-            self.work_off_arrears().await?;
-            let mut tx = self.write().await?;
-            check_tag(&mut tx, id, tag).await?;
-            if arrears::has_marks_to_write(&mut tx, id).await? {
-                continue;
-            }
-            let entry = &self.with_secret(&mut tx, id, entry).await?;
-            let order = CancelOrder::by(&entry.actor, DELETED);
-            runs::cancel_unfinished(&mut tx, id, &order, now).await?;
-            erase(&mut tx, id).await?;
-            audit::append(&mut tx, entry, now).await?;
-            tx.commit().await?;
-            return Ok(());
-        }
+        // What it keeps back has to stand in the ledger, to leave with it.
+        let mut tx = self.write_without_arrears().await?;
+        check_tag(&mut tx, id, tag).await?;
+        let entry = &self.with_secret(&mut tx, id, entry).await?;
+        let order = CancelOrder::by(&entry.actor, DELETED);
+        runs::cancel_unfinished(&mut tx, id, &order, now).await?;
+        erase(&mut tx, id).await?;
+        audit::append(&mut tx, entry, now).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Starts the run that removes an integration's labels, and with its success the integration; joins it when it is
@@ -168,7 +162,7 @@ async fn check_tag(
 }
 
 async fn erase(tx: &mut SqliteConnection, id: IntegrationId) -> Result<(), StoreError> {
-    arrears::depart(tx, id).await?;
+    departures::depart(tx, id).await?;
     // The rows of facts and plans are swept later, some thousand at a time.
     for statement in [
         "UPDATE fact_sets SET state = 'stale' WHERE integration_id = $1",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Row, SqliteConnection};
 
 use super::owner::{note_advance, touch, write_checkpoint, write_on};
-use super::plans::insert_steps;
+use super::plan_steps::insert_steps;
 use super::run_notes::write_counts;
 use super::{AccountId, Actor, ClaimedRun, RunStart, StartedRun, Store, StoreError, run_start};
 use crate::domain::{Address, Change, Counts, IntegrationId, Pair, RunFlags, Timestamp, Trigger};

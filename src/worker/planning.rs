@@ -325,16 +325,8 @@ impl Draft {
 
 /// The bytes of the labels in a step.
 fn size(step: &Change) -> usize {
-    let (before, after) = match step {
-        Change::Add(record) => (None, Some(&record.labels)),
-        Change::Change { record, before } => (before.as_ref(), Some(&record.labels)),
-        Change::Remove { before, .. } | Change::Hold { before, .. } => (before.as_ref(), None),
-    };
-    [before, after]
-        .into_iter()
-        .flatten()
-        .map(|labels| labels.as_lines().len())
-        .sum()
+    let labels = [step.before(), step.after()].into_iter().flatten();
+    labels.map(|labels| labels.as_lines().len()).sum()
 }
 
 /// How far the comparison has come, in addresses.

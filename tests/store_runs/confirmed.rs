@@ -4,9 +4,7 @@ use sqlx::Connection as _;
 use wiz_context::domain::AssetFacts;
 use wiz_context::store::{FactsDigest, PlanQuery};
 
-use crate::rig::{
-    asset, at, bring_into_force, claim, create, finish, plan, planning, push, reading, stage, store,
-};
+use crate::rig::{asset, at, claim, create, finish, import, plan, planning, push, reading, stage, store};
 
 #[tokio::test]
 async fn a_report_that_says_what_is_in_force_is_not_written_again() {
@@ -88,11 +86,7 @@ async fn what_was_half_written_goes_when_the_facts_in_force_are_confirmed() {
     let (store, account, folder) = store().await;
     let id = create(&store, "wiz1").await;
     let assets = [asset("a", &["10.0.0.1"], 1)];
-    let mut run = claim(&store, id, false, at(1)).await;
-    bring_into_force(&store, &mut run, &assets, at(2)).await;
-    let changes = plan(&store, id, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
+    import(&store, id, account, &assets, 1).await;
 
     let mut run = claim(&store, id, false, at(5)).await;
     let _half = store.begin_facts(&run, &reading(at(5)), at(5)).await.unwrap();

@@ -4,19 +4,15 @@ use wiz_context::domain::{Change, RunFlags, RunState, Score, Trigger};
 use wiz_context::store::{Actor, Completion, Hold, PlanQuery, Planning, RunStart, StoreError};
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, delete, finish, may_keep_back, plan, planning, push, puts,
-    removes, stage, store, unknown,
+    asset, at, bring_into_force, claim, create, delete, finish, import, import_and_keep_back, keep_back,
+    plan, planning, puts, removes, stage, store, unknown,
 };
 
 #[tokio::test]
 async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
     let (store, account, _folder) = store().await;
     let id = create(&store, "wiz1").await;
-    let mut run = claim(&store, id, false, at(1)).await;
-    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
-    let changes = plan(&store, id, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
+    import(&store, id, account, &[asset("a", &["10.0.0.1"], 1)], 1).await;
 
     let mut run = claim(&store, id, true, at(5)).await;
     let set = stage(&store, &mut run, &[], at(6)).await;
@@ -50,23 +46,11 @@ async fn an_empty_report_of_a_dry_run_that_became_real_can_be_approved() {
 async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() {
     let (store, account, _folder) = store().await;
     let id = create(&store, "wiz1").await;
-    let mut run = claim(&store, id, false, at(1)).await;
     let both = [asset("a", &["10.0.0.1"], 1), asset("b", &["10.0.0.2"], 1)];
-    bring_into_force(&store, &mut run, &both, at(2)).await;
-    let changes = plan(&store, id, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
+    let changes = import(&store, id, account, &both, 1).await;
 
-    let mut run = claim(&store, id, false, at(5)).await;
-    let set = stage(&store, &mut run, &both[1..], at(6)).await;
-    let held = Planning {
-        hold: Hold::Removals,
-        ..planning(&store, set).await
-    };
-    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
-    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    import_and_keep_back(&store, id, &both[1..], &[changes[0].pair()], 5).await;
     store.work_off_arrears().await.unwrap();
-    finish(&store, &run, at(8)).await;
     assert_eq!(removes(&plan(&store, id, account).await), []);
 
     // The service starts with another account, and later with the first one again.
@@ -91,21 +75,16 @@ async fn a_run_in_another_account_does_not_free_what_is_kept_back_in_this_one() 
 async fn what_is_kept_back_stays_so_when_fusion_refuses_another_value() {
     let (store, account, _folder) = store().await;
     let (one, two) = (create(&store, "one").await, create(&store, "two").await);
-    let mut run = claim(&store, one, false, at(1)).await;
-    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
-    let changes = plan(&store, one, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
-    let mut run = claim(&store, one, false, at(5)).await;
-    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(6)).await;
-    let held = Planning {
-        hold: Hold::Removals,
-        ..planning(&store, set).await
-    };
-    may_keep_back(&store, &run, &[changes[0].pair()], at(7)).await;
-    store.plan_facts(&mut run, &held, at(7)).await.unwrap();
+    let changes = import(&store, one, account, &[asset("a", &["10.0.0.1"], 1)], 1).await;
+    import_and_keep_back(
+        &store,
+        one,
+        &[asset("b", &["10.0.0.2"], 1)],
+        &[changes[0].pair()],
+        5,
+    )
+    .await;
     store.work_off_arrears().await.unwrap();
-    finish(&store, &run, at(8)).await;
 
     // The other integration wants another value there, which Fusion refuses; then it wants none.
     let mut run = claim(&store, two, false, at(9)).await;
@@ -135,11 +114,7 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
     let (one, two) = (create(&store, "one").await, create(&store, "two").await);
     let mut scored = asset("a", &["10.0.0.1"], 1);
     scored.score = Score::from_tenths(75);
-    let mut run = claim(&store, one, false, at(1)).await;
-    bring_into_force(&store, &mut run, &[scored], at(2)).await;
-    let changes = plan(&store, one, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
+    let changes = import(&store, one, account, &[scored], 1).await;
     let mut run = claim(&store, two, false, at(5)).await;
     bring_into_force(&store, &mut run, &[asset("c", &["10.0.0.1"], 1)], at(6)).await;
     finish(&store, &run, at(7)).await;
@@ -148,15 +123,7 @@ async fn an_integration_that_is_deleted_leaves_what_is_kept_back_for_another_at_
         .map(Change::pair)
         .find(|pair| pair.context.as_str() == "cvss_score")
         .unwrap();
-    let mut run = claim(&store, one, false, at(8)).await;
-    let set = stage(&store, &mut run, &[asset("b", &["10.0.0.2"], 1)], at(9)).await;
-    let held = Planning {
-        hold: Hold::Removals,
-        ..planning(&store, set).await
-    };
-    may_keep_back(&store, &run, &[kept], at(10)).await;
-    store.plan_facts(&mut run, &held, at(10)).await.unwrap();
-    finish(&store, &run, at(11)).await;
+    import_and_keep_back(&store, one, &[asset("b", &["10.0.0.2"], 1)], &[kept], 8).await;
 
     delete(&store, two, at(12)).await;
     assert_eq!(
@@ -175,30 +142,13 @@ async fn what_an_older_plan_kept_back_is_not_approved_before_the_marks_of_the_ne
         asset("b", &["10.0.0.2"], 1),
         asset("c", &["10.0.0.3"], 1),
     ];
-    let mut run = claim(&store, id, false, at(1)).await;
-    bring_into_force(&store, &mut run, &all, at(2)).await;
-    let changes = plan(&store, id, account).await;
-    push(&store, &run, account, &changes, at(3)).await;
-    finish(&store, &run, at(4)).await;
-    let mut held = Vec::new();
-    for (from, left) in [(5, 1), (10, 2)] {
-        let mut run = claim(&store, id, false, at(from)).await;
-        let set = stage(&store, &mut run, &all[left..], at(from + 1)).await;
-        let pairs: Vec<_> = changes[..left].iter().map(Change::pair).collect();
-        may_keep_back(&store, &run, &pairs, at(from + 2)).await;
-        let planning = Planning {
-            hold: Hold::Removals,
-            ..planning(&store, set).await
-        };
-        store.plan_facts(&mut run, &planning, at(from + 3)).await.unwrap();
-        if left == 1 {
-            store.work_off_arrears().await.unwrap();
-        }
-        finish(&store, &run, at(from + 4)).await;
-        held.push(run.id());
-    }
+    let changes = import(&store, id, account, &all, 1).await;
+    let pairs: Vec<_> = changes.iter().map(Change::pair).collect();
+    let older = import_and_keep_back(&store, id, &all[1..], &pairs[..1], 5).await;
+    store.work_off_arrears().await.unwrap();
+    let newer = import_and_keep_back(&store, id, &all[2..], &pairs[..2], 10).await;
     let approve = |run| store.approve_run(run, Actor::scheduler(), at(20));
-    let early = approve(held[0]).await;
+    let early = approve(older).await;
     assert!(matches!(early, Err(StoreError::NothingHeld)), "{early:?}");
     // Nor does anybody plan by the marks of before.
     let view = store.fact_view(id, None, None).await.unwrap();
@@ -210,9 +160,9 @@ async fn what_an_older_plan_kept_back_is_not_approved_before_the_marks_of_the_ne
     assert!(matches!(page, Err(StoreError::FactsChanged)), "{page:?}");
     store.work_off_arrears().await.unwrap();
     assert!(store.plan_page(&view, &query, None).await.is_ok());
-    let early = approve(held[0]).await;
+    let early = approve(older).await;
     assert!(matches!(early, Err(StoreError::NothingHeld)), "{early:?}");
-    assert!(approve(held[1]).await.is_ok());
+    assert!(approve(newer).await.is_ok());
 }
 
 #[tokio::test]
@@ -224,11 +174,7 @@ async fn a_deleted_integration_leaves_what_it_did_not_want_to_the_next_plan() {
     finish(&store, &run, at(3)).await;
     let mut scored = asset("b", &["10.0.0.1"], 1);
     scored.score = Score::from_tenths(75);
-    let mut run = claim(&store, two, false, at(4)).await;
-    bring_into_force(&store, &mut run, &[scored], at(5)).await;
-    let changes = plan(&store, two, account).await;
-    push(&store, &run, account, &changes, at(6)).await;
-    finish(&store, &run, at(7)).await;
+    import(&store, two, account, &[scored], 4).await;
     // The score goes, and before that is carried out, the other integration of the address.
     let mut run = claim(&store, two, false, at(8)).await;
     bring_into_force(&store, &mut run, &[asset("b", &["10.0.0.1"], 1)], at(9)).await;
@@ -236,4 +182,48 @@ async fn a_deleted_integration_leaves_what_it_did_not_want_to_the_next_plan() {
     let removed = removes(&plan(&store, two, account).await);
     let removed: Vec<_> = removed.iter().map(|pair| pair.context.as_str()).collect();
     assert_eq!(removed, ["cvss_score"]);
+}
+
+#[tokio::test]
+async fn a_run_that_plans_again_keeps_back_what_its_last_plan_says() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let all = [asset("a", &["10.0.0.1"], 1), asset("b", &["10.0.0.2"], 1)];
+    let pairs = import(&store, id, account, &all, 1).await;
+    let pairs: Vec<_> = pairs.iter().map(Change::pair).collect();
+    let mut run = claim(&store, id, false, at(5)).await;
+    let set = stage(&store, &mut run, &[], at(6)).await;
+    for held in [&pairs[..], &pairs[..1]] {
+        keep_back(&store, &mut run, set, held, Hold::Everything, at(7)).await;
+        store.work_off_arrears().await.unwrap();
+        let overview = store.integration_overview(id).await.unwrap();
+        assert_eq!(overview.held, held.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn an_approval_frees_what_is_kept_back_in_its_own_account() {
+    let (store, account, _folder) = store().await;
+    let id = create(&store, "wiz1").await;
+    let both = [asset("a", &["10.0.0.1"], 1), asset("b", &["10.0.0.2"], 1)];
+    let changes = import(&store, id, account, &both, 1).await;
+    let held = import_and_keep_back(&store, id, &both[1..], &[changes[0].pair()], 5).await;
+    store.work_off_arrears().await.unwrap();
+
+    // The service starts with another account, and somebody approves there what was held in the first.
+    let other = store.fusion_account("api.netography.com", "other").await.unwrap();
+    store.approve_run(held, Actor::scheduler(), at(10)).await.unwrap();
+    let mut run = store.claim_run(at(11), &[]).await.unwrap().unwrap();
+    let elsewhere = Planning {
+        account: Some(other),
+        ..Planning::default()
+    };
+    store.plan_facts(&mut run, &elsewhere, at(12)).await.unwrap();
+    finish(&store, &run, at(13)).await;
+    store.work_off_arrears().await.unwrap();
+    assert_eq!(
+        removes(&plan(&store, id, account).await),
+        [],
+        "nobody approved it here"
+    );
 }

@@ -13,8 +13,8 @@ use wiz_context::store::{PlanQuery, StoreError};
 use wiz_context::worker::wanted_records;
 
 use crate::rig::{
-    asset, at, bring_into_force, claim, create, delete, finish, labels, plan, planning, push, puts, removes,
-    stage, store,
+    asset, at, bring_into_force, claim, create, delete, finish, import, labels, plan, planning, push, puts,
+    removes, stage, store,
 };
 
 #[tokio::test]
@@ -51,10 +51,7 @@ async fn facts_in_force_and_a_settled_push_leave_nothing_to_do_and_what_goes_is_
 async fn a_dry_run_keeps_its_facts_apart_from_those_in_force() {
     let (store, account, _folder) = store().await;
     let id = create(&store, "wiz1").await;
-    let mut run = claim(&store, id, false, at(1)).await;
-    bring_into_force(&store, &mut run, &[asset("a", &["10.0.0.1"], 1)], at(2)).await;
-    push(&store, &run, account, &plan(&store, id, account).await, at(3)).await;
-    finish(&store, &run, at(4)).await;
+    import(&store, id, account, &[asset("a", &["10.0.0.1"], 1)], 1).await;
     let mut dry = claim(&store, id, true, at(5)).await;
     let tag = SettingsTag(1);
     assert!(

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 use wiz_context::domain::{
     Address, AddressFacts, AllowedHosts, ApiEndpoint, AssetFacts, AssetKey, Change, ClientSecret, Counts,
-    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunState, Timestamp, TokenUrl, Trigger,
-    UpdateInterval, WantedAddress, WizConnection,
+    IntegrationId, IntegrationSettings, LabelRecord, Pair, RunFlags, RunId, RunState, Timestamp, TokenUrl,
+    Trigger, UpdateInterval, WantedAddress, WizConnection,
 };
 use wiz_context::pipeline::{compare, merge_into};
 use wiz_context::store::{
-    AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, Ending, FactSetId, Keyring, LedgerQuery,
+    AccountId, Actor, AuditAction, AuditEntry, ClaimedRun, Ending, FactSetId, Hold, Keyring, LedgerQuery,
     NewIntegration, PlanQuery, Planning, Reading, RunStart, Store,
 };
 
@@ -154,14 +154,58 @@ pub(crate) async fn bring_into_force(
         .unwrap();
 }
 
-/// Writes into a run's plan that it may keep back the removal of some pairs.
-pub(crate) async fn may_keep_back(store: &Store, run: &ClaimedRun, pairs: &[Pair], now: Timestamp) {
-    let held = pairs.iter().map(|pair| Change::Hold {
+/// A whole run, from `from` to two seconds later: its facts are in force, and what follows was sent; gives that.
+pub(crate) async fn import(
+    store: &Store,
+    id: IntegrationId,
+    account: AccountId,
+    assets: &[AssetFacts],
+    from: u64,
+) -> Vec<Change> {
+    let mut run = claim(store, id, false, at(from)).await;
+    bring_into_force(store, &mut run, assets, at(from + 1)).await;
+    let changes = plan(store, id, account).await;
+    push(store, &run, account, &changes, at(from + 2)).await;
+    finish(store, &run, at(from + 2)).await;
+    changes
+}
+
+/// Plans with a run that keeps the removal of some pairs back, and what else `hold` says. The ledger hears of that by its arrears.
+pub(crate) async fn keep_back(
+    store: &Store,
+    run: &mut ClaimedRun,
+    set: FactSetId,
+    pairs: &[Pair],
+    hold: Hold,
+    now: Timestamp,
+) {
+    let steps = pairs.iter().map(|pair| Change::Hold {
         pair: *pair,
         before: None,
     });
-    let held: Vec<_> = held.collect();
-    store.append_plan(run, &held, now).await.unwrap();
+    let steps: Vec<_> = steps.collect();
+    store.begin_plan(run, now).await.unwrap();
+    store.append_plan(run, &steps, now).await.unwrap();
+    let planning = Planning {
+        hold,
+        ..planning(store, set).await
+    };
+    store.plan_facts(run, &planning, now).await.unwrap();
+}
+
+/// A whole run, from `from` to two seconds later, that keeps the removal of some pairs back and sends nothing.
+pub(crate) async fn import_and_keep_back(
+    store: &Store,
+    id: IntegrationId,
+    assets: &[AssetFacts],
+    pairs: &[Pair],
+    from: u64,
+) -> RunId {
+    let mut run = claim(store, id, false, at(from)).await;
+    let set = stage(store, &mut run, assets, at(from + 1)).await;
+    keep_back(store, &mut run, set, pairs, Hold::Removals, at(from + 2)).await;
+    finish(store, &run, at(from + 2)).await;
+    run.id()
 }
 
 /// The changes that the facts in force and the ledger give, page by page.

@@ -4,6 +4,7 @@
 //! shows at the other.
 
 mod account;
+mod coercion;
 mod download;
 mod file;
 mod findings;
