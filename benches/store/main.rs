@@ -14,9 +14,15 @@
     reason = "a measurement prints, and one that cannot go on has failed"
 )]
 
+#[path = "../support/neighbours.rs"]
+mod neighbours;
+#[path = "../support/process.rs"]
 mod process;
 mod report;
 mod service;
+#[path = "../support/serving.rs"]
+mod serving;
+mod usage;
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +30,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wiz_context::clock::Clock;
 
-use process::Process;
+use neighbours::Neighbours;
 use service::Service;
 
 /// The addresses of the first report.
@@ -33,60 +39,20 @@ fn addresses() -> u64 {
     wanted.map_or(10_000, |number| number.parse().unwrap())
 }
 
-/// The simulated neighbours.
-pub(crate) struct Neighbours {
-    _process: Process,
-    base: String,
-    netosecret: String,
-    hosts: String,
-    integration: Value,
-}
-
 impl Neighbours {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let path = folder.path().join("report.csv");
-        std::fs::write(&path, report::of(0, |_| None)).unwrap();
-        let path = path.display().to_string();
-        let process = Process::start(
-            &[
-                "simulate",
-                "--listen",
-                "127.0.0.1:0",
-                "--report-seconds",
-                "0",
-                "--report",
-                &path,
-            ],
-            &[],
-        );
-        let text = process.printed_until("# Let a download").await;
-        let line = |prefix: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(prefix));
-            line.unwrap().to_owned()
-        };
-        let body = &text[text.find("\n{").unwrap()..text.find("# The labels").unwrap()];
-        let hosts = line("export WIZ_CONTEXT_ALLOW_HOSTS=");
-        Self {
-            base: format!("http://{hosts}"),
-            netosecret: line("export NETOSECRET="),
-            hosts,
-            integration: serde_json::from_str(body).unwrap(),
-            _process: process,
-        }
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.hosts)
     }
 
     async fn serve(&self, csv: Vec<u8>) {
-        let request = service::client()
-            .put(format!("{}/simulator/report", self.base))
-            .body(csv);
+        let request = service::client().put(self.url("/simulator/report")).body(csv);
         assert!(request.send().await.unwrap().status().is_success());
     }
 
     /// Lets each answer of Fusion's bulk calls come after a time.
     async fn answer_after(&self, milliseconds: u64) {
         let client = service::client();
-        let faults = format!("{}/simulator/faults", self.base);
+        let faults = self.url("/simulator/faults");
         client.delete(&faults).send().await.unwrap();
         let fault = json!({"operation": "fusion.put", "times": u32::MAX, "effect": {"delay": {"milliseconds": milliseconds}}});
         if milliseconds > 0 {
@@ -96,10 +62,7 @@ impl Neighbours {
     }
 
     async fn labels_held(&self) -> u64 {
-        let state = service::client()
-            .get(format!("{}/simulator/state", self.base))
-            .send()
-            .await;
+        let state = service::client().get(self.url("/simulator/state")).send().await;
         let state: Value = serde_json::from_slice(&state.unwrap().bytes().await.unwrap()).unwrap();
         assert_eq!(state["violations"], json!([]));
         state["labels"].as_u64().unwrap()
@@ -110,7 +73,9 @@ impl Neighbours {
 async fn main() {
     let addresses = addresses();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let neighbours = Neighbours::start().await;
+    let first = folder.path().join("report.csv");
+    std::fs::write(&first, report::of(0, |_| None)).unwrap();
+    let neighbours = Neighbours::start(0, &["--report", &first.display().to_string()]).await;
     let all = |_| Some(0);
     neighbours.serve(report::of(addresses, all)).await;
     println!("{addresses} addresses, {} pairs\n", 4 * addresses);

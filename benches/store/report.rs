@@ -11,7 +11,7 @@ use wiz_context::domain::{Address, AllowedHosts, Context, LabelRecord, Labels, P
 use wiz_context::fusion::{FusionAccount, FusionClient};
 use wiz_context::outgoing::{Outgoing, OutgoingSettings};
 
-use crate::Neighbours;
+use crate::neighbours::Neighbours;
 use crate::service::float;
 
 const HEADER: &str = "Name,FindingStatus,CVSSSeverity,Score,Severity,VendorSeverity,NvdSeverity,NVDScore,VendorScore,HasExploit,\

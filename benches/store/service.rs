@@ -8,12 +8,11 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use wiz_context::clock::Clock;
 
-use crate::Neighbours;
+use crate::neighbours::Neighbours;
 use crate::process::Process;
+use crate::serving::{KEY, serve};
 
 pub(crate) const INTEGRATIONS: &str = "/api/v1/integrations/context";
-
-const KEY: &str = "bench-key-that-is-long-enough-for-any-rule";
 
 #[expect(
     clippy::disallowed_methods,
@@ -40,32 +39,16 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start(neighbours: &Neighbours, folder: &Path, under_way: usize) -> Self {
-        let database = format!("sqlite://{}", folder.join("bench.db").display());
-        let process = Process::start(
-            &[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--database-url",
-                &database,
-                "--log-format",
-                "json",
-            ],
+        let (process, address) = serve(
+            neighbours,
+            folder,
             &[
                 ("WIZ_CONTEXT_LOG", "info,wiz_context::store=debug"),
-                ("NETOSECRET", &neighbours.netosecret),
-                ("WIZ_CONTEXT_ALLOW_HOSTS", &neighbours.hosts),
-                ("WIZ_CONTEXT_ADMIN_KEY", KEY),
-                ("WIZ_CONTEXT_INSTALLATION", "bench"),
                 ("WIZ_CONTEXT_FULL_PUSH_EVERY", "10000"),
-                ("WIZ_CONTEXT_API_REQUESTS_PER_SECOND", "off"),
                 ("WIZ_CONTEXT_PUSH_CONCURRENCY", &under_way.to_string()),
             ],
-        );
-        let text = process.printed_until("\"listening\"").await;
-        let line = text.lines().find(|line| line.contains("\"listening\"")).unwrap();
-        let from = line.find("127.0.0.1:").unwrap();
-        let address: String = line[from..].chars().take_while(|char| *char != '"').collect();
+        )
+        .await;
         let (read, written) = (Cell::new(process.printed()), Cell::new(process.written_bytes()));
         Self {
             process,

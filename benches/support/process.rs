@@ -1,4 +1,4 @@
-//! A process of the program: what it prints, and what it uses.
+//! A process of the program, and what it prints.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -9,14 +9,18 @@ use wiz_context::clock::Clock;
 
 /// A process of the program, killed when it is dropped.
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 impl Process {
-    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wiz-context"));
-        command.args(arguments).envs(environment.iter().copied());
+    /// Starts the program, `niceness` below the priority of whoever asks for it.
+    pub(crate) fn start(niceness: u8, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("nice");
+        command
+            .args(["-n", &niceness.to_string(), env!("CARGO_BIN_EXE_wiz-context")])
+            .args(arguments)
+            .envs(environment.iter().copied());
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -44,30 +48,6 @@ impl Process {
 
     pub(crate) fn lines_since(&self, start: usize) -> Vec<(Instant, String)> {
         self.lines.lock().unwrap()[start..].to_vec()
-    }
-
-    pub(crate) fn printed(&self) -> usize {
-        self.lines.lock().unwrap().len()
-    }
-
-    /// The most memory since [`Process::forget_peak`], in KiB.
-    pub(crate) fn peak_kib(&self) -> u64 {
-        self.figure("status", "VmHWM:")
-    }
-
-    pub(crate) fn forget_peak(&self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
-    }
-
-    /// The bytes that it gave the system to write to disk.
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.figure("io", "write_bytes:")
-    }
-
-    fn figure(&self, file: &str, name: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 }
 

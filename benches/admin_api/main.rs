@@ -1,89 +1,53 @@
-//! How fast the API answers, idle and under a running import, beside a bare axum handler in the same process. All on
-//! loopback; stops by itself.
+//! How fast the API answers, idle and under a running import, beside a bare axum handler. All on loopback; stops by itself.
 //!
-//! `cargo run --release --example admin_load -- 1000000 20000` (findings and assets of the import)
+//! ```console
+//! $ cargo bench --bench admin_api                                     # 50,000 findings on 5,000 assets, half a minute
+//! $ WIZ_CONTEXT_BENCH_FINDINGS=1000000 cargo bench --bench admin_api  # on 20,000 assets, as in docs/performance.md
+//! ```
 //!
 //! Two figures each: requests per second with a few connections that ask again at once, and the time to the answer when
-//! fifty requests a second come, as from pollers. The import runs the whole way against the embedded simulator, which makes
-//! the report on the same processors; each answer tells the phase it fell into.
+//! fifty requests a second come, as from pollers. Service and simulator are processes of their own; the simulator stands
+//! for two other machines, and so has the lowest priority here. Each answer tells the phase it fell into.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a load tool lives by the machine's own clock"
+    clippy::unwrap_used,
+    reason = "a measurement lives by the machine's own clock, and one that cannot go on has failed"
 )]
 
+mod connection;
+#[path = "../support/neighbours.rs"]
+mod neighbours;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/serving.rs"]
+mod serving;
+
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
-use wiz_context::clock::Clock;
-use wiz_context::config::Config;
-use wiz_context::domain::{AllowedHosts, ApiKey};
-use wiz_context::fusion::FusionAccount;
-use wiz_context::shutdown::Shutdown;
-use wiz_context::simulator::{GeneratorSettings, Simulator, SimulatorSettings};
-use wiz_context::startup;
 
-const KEY: &str = "key-of-the-load-tool";
+use connection::Connection;
+use neighbours::Neighbours;
+use serving::serve;
+
 const CONNECTIONS: usize = 4;
 const SECONDS: Duration = Duration::from_secs(5);
 /// Between two requests of a poller.
 const PERIOD: Duration = Duration::from_millis(20);
 const IMPORT_PATIENCE: Duration = Duration::from_mins(5);
-
-/// One connection that stays open.
-struct Connection {
-    stream: BufReader<TcpStream>,
-    address: SocketAddr,
-}
-
-impl Connection {
-    fn new(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-            address,
-        })
-    }
-
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let (mut status, mut length) = (String::new(), 0);
-        self.stream.read_line(&mut status)?;
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line)?;
-            if line.trim().is_empty() {
-                break;
-            }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-        }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer)?;
-        let answer = String::from_utf8(answer)?;
-        if !status.starts_with("HTTP/1.1 2") {
-            bail!("{method} {path} answers {status}{answer}");
-        }
-        Ok(answer)
-    }
-}
+/// Of the simulator, and of nobody else.
+const LEAST_PRIORITY: u8 = 19;
+const FINDINGS_OF_AN_ASSET: u64 = 50;
 
 /// Times to the answer, by the phase that the answer tells of.
 type Samples = BTreeMap<String, Vec<Duration>>;
@@ -171,50 +135,25 @@ fn poll(what: &str, address: SocketAddr, path: &str) -> anyhow::Result<()> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let mut numbers = std::env::args().skip(1).map(|number| number.parse());
-    let generator = GeneratorSettings {
-        findings: numbers.next().transpose()?.unwrap_or(1_000_000),
-        assets: numbers.next().transpose()?.unwrap_or(20_000),
-        ..GeneratorSettings::default()
-    };
+    let findings = std::env::var("WIZ_CONTEXT_BENCH_FINDINGS").unwrap_or_else(|_| "50000".to_owned());
+    let assets = (findings.parse::<u64>()? / FINDINGS_OF_AN_ASSET)
+        .clamp(1, 20_000)
+        .to_string();
     let runtime = tokio::runtime::Runtime::new()?;
-    let folder = tempfile::tempdir()?;
-    let shutdown = Shutdown::new();
-    let (service, simulator, bare) = runtime.block_on(async {
-        let clock = Clock::system();
-        let settings = SimulatorSettings {
-            generator,
-            ..SimulatorSettings::default()
-        };
-        let simulator = Simulator::start(settings, clock.clone(), &shutdown).await?;
-        let mut allowed_hosts = AllowedHosts::default();
-        allowed_hosts.allow(
-            simulator.address().ip().to_string(),
-            Some(simulator.address().port()),
-        );
-        let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            database: format!("sqlite://{}", folder.path().join("load.db").display()).parse()?,
-            fusion: Some(FusionAccount::read(&simulator.netosecret(), &allowed_hosts)?),
-            admin_key: Some(ApiKey::new(KEY)),
-            api_requests_per_second: None,
-            allowed_hosts,
-            ..Config::default()
-        };
-        let service = startup::start(config, clock, &shutdown).await?;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let (neighbours, _service, api, bare) = runtime.block_on(async {
+        let generated = ["--findings", &findings, "--assets", &assets];
+        let neighbours = Neighbours::start(LEAST_PRIORITY, &generated).await;
+        let (service, api) = serve(&neighbours, folder.path(), &[]).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let bare = listener.local_addr()?;
         let router = Router::new().route("/", get(async || r#"{"data":{"state":"idle"}}"#));
-        shutdown.spawn(async move { _ = axum::serve(listener, router).await });
-        anyhow::Ok((service, simulator, bare))
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        anyhow::Ok((neighbours, service, api.parse()?, bare))
     })?;
-    let api = service.address();
 
-    let wiz = json!({
-        "apiendpoint": simulator.api_endpoint(), "tokenurl": simulator.token_url(),
-        "clientid": simulator.client_id(), "clientsecret": simulator.client_secret(),
-    });
-    let body = json!({"name": "load", "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz});
+    let mut body = neighbours.integration.clone();
+    (body["name"], body["enabled"]) = (json!("load"), json!(false));
     let mut portal = Connection::new(api)?;
     let made: Value =
         serde_json::from_str(&portal.ask("POST", "/api/v1/integrations/context", &body.to_string())?)?;
@@ -265,6 +204,5 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
-    runtime.block_on(service.stop(Duration::from_secs(5)));
     Ok(())
 }
