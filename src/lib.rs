@@ -19,7 +19,7 @@
 //! - [`startup`]: the service as a whole, from its [`config`] to its end; [`commands`]: the commands of the program.
 //! - [`clock`]: the one source of time. [`metrics`]: the figures for Prometheus. [`telemetry`]: the log. [`shutdown`]: the
 //!   one place that starts and ends tasks. `incoming`: the one accept loop. `key_file`: the keys beside the database. `core_dumps`: that
-//!   there are none.
+//!   there are none. [`behind`]: the threads of runs, which the API's go before.
 //!
 //! One run, step by step; each step can be the last of a process, and the next process goes on from it:
 //!
@@ -40,6 +40,7 @@
 //! without an answer. A *plan* is the difference between facts and ledger. A *hold* keeps removals back until a person
 //! approves them.
 
+pub mod behind;
 pub mod clock;
 pub mod commands;
 pub mod config;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use wiz_context::behind;
 use wiz_context::clock::Clock;
 use wiz_context::commands::{
     self, AuditArgs, DemoArgs, HealthArgs, LabelsArgs, RotateKeysArgs, ServeArgs, SimulateArgs,
@@ -40,15 +41,20 @@ fn until_a_signal<F>(command: impl FnOnce(Shutdown) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("api")
+        .enable_all()
+        .build()?;
+    let background = behind::runtime()?;
     let done = runtime.block_on(async {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::with_background(background.handle());
         shutdown.watch_signals()?;
         let done = command(shutdown.clone()).await;
         shutdown.finish(PATIENCE).await;
         done
     });
     // A thread that reads or computes cannot be cut off, and must not hold the process.
+    background.shutdown_background();
     runtime.shutdown_background();
     done
 }

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -19,6 +21,10 @@ pub struct Shutdown {
     token: CancellationToken,
     hard: CancellationToken,
     tracker: TaskTracker,
+    /// Where tasks run; `None`: on the runtime of who starts them.
+    runtime: Option<Handle>,
+    /// Where tasks run that others go before.
+    behind: Option<Handle>,
     lost: Arc<OnceLock<&'static str>>,
 }
 
@@ -45,6 +51,37 @@ impl Shutdown {
         Self::default()
     }
 
+    /// A group without tasks that has a runtime of its own for those that go [behind](Shutdown::behind) others.
+    pub fn with_background(runtime: &Handle) -> Self {
+        Self {
+            behind: Some(runtime.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// Carries out what belongs to the tasks that go behind others: the threads that it starts do so too.
+    ///
+    /// # Errors
+    /// When it panics.
+    pub(crate) async fn run_behind<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        match &self.behind {
+            Some(runtime) => runtime.spawn(work.in_current_span()).await,
+            None => Ok(work.await),
+        }
+    }
+
+    /// The same group, for tasks that compute much and may wait: where there is a runtime for them, they run there.
+    #[must_use]
+    pub fn behind(&self) -> Self {
+        Self {
+            runtime: self.behind.clone(),
+            ..self.clone()
+        }
+    }
+
     /// The token that tells tasks to come to an end.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
@@ -54,7 +91,11 @@ impl Shutdown {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let hard = self.hard.clone();
         let task = async move { hard.run_until_cancelled_owned(task).await.unwrap_or_default() };
-        self.tracker.spawn(task.in_current_span());
+        let task = task.in_current_span();
+        match &self.runtime {
+            Some(runtime) => self.tracker.spawn_on(task, runtime),
+            None => self.tracker.spawn(task),
+        };
     }
 
     /// Starts a task that the service cannot do without: when it ends, the service comes to an end too.

@@ -42,6 +42,7 @@ pub struct Service {
     address: SocketAddr,
     router: Router,
     store: Store,
+    store_of_runs: Store,
     shutdown: Shutdown,
     _lock: DatabaseLock,
 }
@@ -66,7 +67,11 @@ impl Service {
     /// database and gives it free. Returns whether all ended by themselves.
     pub async fn stop(self, patience: Duration) -> bool {
         let in_time = self.shutdown.finish(patience).await;
-        let closed = tokio::time::timeout(CLOSE_PATIENCE, self.store.close()).await;
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, async {
+            self.store_of_runs.close().await;
+            self.store.close().await;
+        })
+        .await;
         in_time && closed.is_ok()
     }
 }
@@ -95,7 +100,11 @@ pub async fn start_with(
     let lock = lock(database)?;
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let store = open(&config).await?;
+    let settings = config.clone();
+    let store_of_runs = shutdown
+        .run_behind(async move { open(&settings).await })
+        .await??;
+    let store = store_of_runs.with_own_readers().await?;
     let admin_key = admin_key(&config, &store).await?;
     let wanted = config.installation.as_ref().map(InstallationName::as_str);
     let installation = store.installation(wanted, clock.now()).await?;
@@ -122,7 +131,7 @@ pub async fn start_with(
         fusion: fusion.as_ref().map(|target| target.client.key().to_string()),
     };
     let workers = Workers {
-        store: store.clone(),
+        store: store_of_runs.clone(),
         desk: desk.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -161,7 +170,7 @@ pub async fn start_with(
         }),
     };
     told.tell(address);
-    workers.start(shutdown);
+    workers.start(&shutdown.behind());
     let (notes, ending) = (app.notes.clone(), shutdown.token());
     shutdown.spawn_vital("notes", notes.write_down(store.clone(), clock.clone(), ending));
     let router = http::router(app);
@@ -173,6 +182,7 @@ pub async fn start_with(
         address,
         router,
         store,
+        store_of_runs,
         shutdown: shutdown.clone(),
         _lock: lock,
     })

@@ -51,6 +51,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) readers: Pool,
+    reading: Arc<SqliteConnectOptions>,
     writer: Pool,
     pub(super) keyring: Arc<Keyring>,
     /// Of who works arrears off.
@@ -82,6 +83,9 @@ impl Store {
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(TEST_BEFORE_USE)
+            // For good: its thread has the priority of whoever opened it.
+            .idle_timeout(None)
+            .max_lifetime(None)
             // Each transaction takes a second at most, but many may wait, and a disk may be slow.
             .acquire_timeout(WRITER_TIMEOUT)
             .connect_with(options.clone())
@@ -89,13 +93,9 @@ impl Store {
         check_version(&writer).await?;
         migrator(MIGRATIONS).run(&writer).await?;
         let reading = options.read_only(true).create_if_missing(false);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .test_before_acquire(TEST_BEFORE_USE)
-            .connect_with(reading)
-            .await?;
         let store = Self {
-            readers,
+            readers: readers(&reading).await?,
+            reading: Arc::new(reading),
             writer,
             keyring: keyring.into(),
             arrears: Arc::default(),
@@ -105,6 +105,17 @@ impl Store {
             tracing::info!(records = chained, "chained the audit records of an older version");
         }
         Ok(store)
+    }
+
+    /// The same database with connections of its own to read by: their threads belong to who calls this, and to who reads.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub async fn with_own_readers(&self) -> Result<Self, StoreError> {
+        Ok(Self {
+            readers: readers(&self.reading).await?,
+            ..self.clone()
+        })
     }
 
     /// Looks at the chain of the audit log in the database file of a path, which may be in use, and changes nothing.
@@ -169,6 +180,14 @@ impl Store {
     pub(super) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.readers.begin().await?)
     }
+}
+
+async fn readers(options: &SqliteConnectOptions) -> Result<Pool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .test_before_acquire(TEST_BEFORE_USE)
+        .connect_with(options.clone())
+        .await
 }
 
 fn migrator(migrations: &'static [(i64, &'static str, &'static str)]) -> Migrator {

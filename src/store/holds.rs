@@ -10,7 +10,7 @@ use super::{
     Actor, AuditAction, AuditEntry, FactSetId, RunStart, StartedRun, Store, StoreError, audit, integrations,
     run_start,
 };
-use crate::domain::{IntegrationId, RunFlags, RunId, Timestamp, Trigger};
+use crate::domain::{RunFlags, RunId, Timestamp, Trigger};
 
 impl Store {
     /// The facts that an approval brings into force: those of the report without findings that the run `held` kept back.
@@ -69,16 +69,4 @@ async fn keeps_back(tx: &mut SqliteConnection, run: RunId) -> Result<bool, Store
          OR EXISTS (SELECT 1 FROM runs WHERE id = $1 AND marks IS NOT NULL AND hold <> 'nothing')",
     );
     Ok(kept.bind(run.to_string()).fetch_one(tx).await?)
-}
-
-/// How many pairs are kept back for an integration.
-pub(super) async fn count_held(
-    connection: &mut SqliteConnection,
-    integration: IntegrationId,
-) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE held_for = $1")
-        .bind(integration.to_string())
-        .fetch_one(connection)
-        .await?;
-    Ok(u64::try_from(count).unwrap_or_default())
 }

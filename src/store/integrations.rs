@@ -5,7 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::owner::write_on;
 use super::seal::Sealed;
-use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, holds, run_start, runs};
+use super::{AuditEntry, ClaimedRun, RunStart, Store, StoreError, audit, run_start, runs};
 use crate::domain::{
     AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationSettings, ReportId,
     RunRecord, SettingsTag, Timestamp, TokenUrl, Trigger, UpdateInterval, WizConnection, WizCredentials,
@@ -29,27 +29,6 @@ pub struct StoredReport {
     pub id: ReportId,
     /// What it was last asked, as text; `None` when that is not known.
     pub asked: Option<String>,
-}
-
-/// What the schedule and the status need to know of an integration beside its settings.
-#[derive(Clone, Debug)]
-pub struct IntegrationOverview {
-    /// The integration.
-    pub integration: Integration,
-    /// The last start that the schedule counts from.
-    pub last_started_at: Option<Timestamp>,
-    /// Addresses with facts in force.
-    pub addresses: u64,
-    /// Pairs that those facts want.
-    pub pairs: u64,
-    /// Pairs whose removal is kept back.
-    pub held: u64,
-    /// The run under way.
-    pub active_run: Option<RunRecord>,
-    /// The run that ended last.
-    pub last_run: Option<RunRecord>,
-    /// The last real run that succeeded.
-    pub last_success: Option<RunRecord>,
 }
 
 impl Store {
@@ -170,39 +149,6 @@ impl Store {
         integration(&row_of(&mut *self.readers.acquire().await?, id).await?)
     }
 
-    /// One integration with what a status needs.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], or when the database cannot.
-    pub async fn integration_overview(&self, id: IntegrationId) -> Result<IntegrationOverview, StoreError> {
-        let mut tx = self.read().await?;
-        let row = row_of(&mut tx, id).await?;
-        overview(&mut tx, &row).await
-    }
-
-    /// The integrations after the name `after`, by name, at most `limit`, each with what a status needs.
-    ///
-    /// # Errors
-    /// When the database cannot.
-    pub async fn integrations(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<IntegrationOverview>, StoreError> {
-        let mut tx = self.read().await?;
-        let rows = sqlx::query("SELECT * FROM integrations WHERE name > $1 ORDER BY name LIMIT $2");
-        let rows = rows
-            .bind(after.unwrap_or_default())
-            .bind(limit)
-            .fetch_all(&mut *tx)
-            .await?;
-        let mut overviews = Vec::with_capacity(rows.len());
-        for row in &rows {
-            overviews.push(overview(&mut tx, row).await?);
-        }
-        Ok(overviews)
-    }
-
     /// What a sign-in of the integration takes, with the secret opened.
     ///
     /// # Errors
@@ -299,35 +245,6 @@ pub(super) async fn tag_of(
     Ok(SettingsTag(row_of(connection, id).await?.try_get("tag")?))
 }
 
-async fn overview(tx: &mut SqliteConnection, row: &SqliteRow) -> Result<IntegrationOverview, StoreError> {
-    let integration = integration(row)?;
-    let id = integration.id.to_string();
-    let facts = sqlx::query(
-        "SELECT addresses, pairs FROM fact_sets WHERE integration_id = $1 AND state = 'in_force'",
-    );
-    let facts = facts.bind(&id).fetch_optional(&mut *tx).await?;
-    let number = |column: &str| -> Result<u64, StoreError> {
-        let value: i64 = facts
-            .as_ref()
-            .map(|row| row.try_get(column))
-            .transpose()?
-            .unwrap_or_default();
-        Ok(u64::try_from(value).unwrap_or_default())
-    };
-    Ok(IntegrationOverview {
-        last_started_at: row
-            .try_get::<Option<i64>, _>("last_started_at")?
-            .map(Timestamp::from_millis),
-        addresses: number("addresses")?,
-        pairs: number("pairs")?,
-        held: holds::count_held(tx, integration.id).await?,
-        active_run: runs::newest(tx, integration.id, runs::Newest::Active).await?,
-        last_run: runs::newest(tx, integration.id, runs::Newest::Ended).await?,
-        last_success: runs::newest(tx, integration.id, runs::Newest::Success).await?,
-        integration,
-    })
-}
-
 fn name_taken(error: sqlx::Error) -> StoreError {
     if StoreError::is_unique_violation(&error) {
         StoreError::NameTaken
@@ -337,6 +254,11 @@ fn name_taken(error: sqlx::Error) -> StoreError {
 }
 
 fn integration(row: &SqliteRow) -> Result<Integration, StoreError> {
+    integration_with_id(row, "id")
+}
+
+/// The integration of a row that also has the columns of another table, so that its id goes by the name `id_column`.
+pub(super) fn integration_with_id(row: &SqliteRow, id_column: &str) -> Result<Integration, StoreError> {
     let corrupt = StoreError::corrupt;
     let text = |column: &str| row.try_get::<String, _>(column);
     // The URLs were checked when they were stored; a setting that has become narrower since must not make the
@@ -350,7 +272,7 @@ fn integration(row: &SqliteRow) -> Result<Integration, StoreError> {
     };
     let time = |column: &str| row.try_get(column).map(Timestamp::from_millis);
     Ok(Integration {
-        id: text("id")?.parse().map_err(|_| corrupt("integrations.id"))?,
+        id: text(id_column)?.parse().map_err(|_| corrupt("integrations.id"))?,
         settings: IntegrationSettings {
             name: text("name")?.parse().map_err(|_| corrupt("integrations.name"))?,
             enabled: row.try_get("enabled")?,

@@ -83,6 +83,18 @@ pub(super) enum Newest {
     DrySuccess,
 }
 
+impl Newest {
+    /// What the columns of such a run hold.
+    pub(super) const fn condition(self) -> &'static str {
+        match self {
+            Self::Active => "state IN ('queued', 'running')",
+            Self::Ended => "state NOT IN ('queued', 'running')",
+            Self::Success => "state = 'succeeded' AND dry_run = 0 AND trigger NOT IN ('removal', 'verify')",
+            Self::DrySuccess => "state = 'succeeded' AND dry_run = 1 AND trigger <> 'verify'",
+        }
+    }
+}
+
 impl Store {
     /// Orders an unfinished run to end. One that nobody works on ends at once.
     ///
@@ -237,27 +249,12 @@ pub(super) async fn newest(
     integration: IntegrationId,
     which: Newest,
 ) -> Result<Option<RunRecord>, StoreError> {
-    let sql = match which {
-        Newest::Active => {
-            "SELECT * FROM runs WHERE integration_id = $1 AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1"
-        }
-        Newest::Ended => {
-            "SELECT * FROM runs WHERE integration_id = $1 AND state NOT IN ('queued', 'running') \
-             ORDER BY id DESC LIMIT 1"
-        }
-        Newest::Success => {
-            "SELECT * FROM runs WHERE integration_id = $1 AND state = 'succeeded' AND dry_run = 0 \
-             AND trigger NOT IN ('removal', 'verify') ORDER BY id DESC LIMIT 1"
-        }
-        Newest::DrySuccess => {
-            "SELECT * FROM runs WHERE integration_id = $1 AND state = 'succeeded' AND dry_run = 1 \
-             AND trigger <> 'verify' ORDER BY id DESC LIMIT 1"
-        }
-    };
-    let row = sqlx::query(sql)
-        .bind(integration.to_string())
-        .fetch_optional(connection)
-        .await?;
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM runs WHERE integration_id = ");
+    sql.push_bind(integration.to_string()).push(format_args!(
+        " AND {} ORDER BY id DESC LIMIT 1",
+        which.condition()
+    ));
+    let row = sql.build().fetch_optional(connection).await?;
     row.as_ref().map(record).transpose()
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::interruption::{Interruption, broke_down};
 use super::pace::{Pace, percent};
+use crate::behind;
 use crate::domain::{Certificate, Counts, Failure, FailureKind, Phase, Progress, Proof, Verdict, Warning};
 use crate::pipeline::{ReportError, ReportFacts, check_row_count, read_report};
 use crate::store::{FactSetId, FactsDigest, Reading};
@@ -94,7 +95,7 @@ impl Attempt {
         // A run that is cancelled drops this future: the parser then stops at its next look, whatever still waits for it.
         let abandoned = CancellationToken::new();
         let _guard = abandoned.clone().drop_guard();
-        let parser = tokio::task::spawn_blocking(move || {
+        let parser = behind::compute("fold", move || {
             read_report(Pieces::new(channel), &policy, &mut |progress| {
                 rows_read.store(progress.rows, Ordering::Relaxed);
                 if abandoned.is_cancelled() {
@@ -199,7 +200,7 @@ impl Attempt {
 
 /// The digest of what a report says.
 async fn digested(facts: ReportFacts) -> Result<(ReportFacts, FactsDigest), Interruption> {
-    let digest = tokio::task::spawn_blocking(move || {
+    let digest = behind::compute("digest", move || {
         let mut digest = FactsDigest::new();
         facts.each_asset().for_each(|asset| digest.add(&asset));
         (facts, digest)

@@ -11,6 +11,7 @@ mod labels;
 mod life;
 mod lost;
 mod needles;
+mod priority;
 mod program;
 mod proxied;
 mod random_kills;
