@@ -42,8 +42,8 @@ pub struct RotateKeysArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the service runs, a setting is wrong, the database cannot be changed (nothing is changed then), or a secret does
-/// not open (the others are sealed anew all the same).
+/// When the service runs, a setting is wrong, the database cannot be changed (nothing in it is changed then; a key that was
+/// made stays in its file, for the next try), or a secret does not open (the others are sealed anew all the same).
 pub fn rotate_keys(args: &RotateKeysArgs, clock: &Clock) -> anyhow::Result<()> {
     let config = Config {
         database: database_url(&args.database.database_url)?,

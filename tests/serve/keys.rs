@@ -210,6 +210,54 @@ fn keys_are_rotated_all_at_once_and_the_service_goes_on_with_the_new_one_alone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_cannot_be_put_on_record_leaves_every_secret_as_it_was() {
+    let place = Place::new();
+    let program = place.serve();
+    let key = place.admin_key();
+    for name in ["one", "two", "three"] {
+        create(&program, &key, name);
+    }
+    program.stop();
+    let before = sealed(&place).await;
+    // The record of the second secret is refused: the first one had its own already.
+    let refuse = "CREATE TRIGGER no_record BEFORE INSERT ON audit \
+                  WHEN (SELECT count(*) FROM audit WHERE action = 'rotate_keys') = 1 \
+                  BEGIN SELECT RAISE(ABORT, 'planted'); END";
+    execute(&place, refuse).await;
+    let failed = place.end_of("rotate-keys", &["--make-key"]);
+    assert_eq!((failed.code, &*failed.output), (Some(1), ""), "{}", failed.log);
+    assert_eq!(sealed(&place).await, before);
+
+    // The key that was made before is there for the next try, and for what the service seals meanwhile.
+    let keys = fs::read_to_string(place.path("encryption-key")).unwrap();
+    assert!(keys.starts_with("k2:") && keys.contains(",k1:"));
+    execute(&place, "DROP TRIGGER no_record").await;
+    place.serve().stop();
+    let done = place.end_of("rotate-keys", &[]);
+    assert_eq!(
+        (done.code, &*done.output),
+        (Some(0), "sealed 3 secrets anew, from key k1 to key k2\n"),
+        "{}",
+        done.log
+    );
+    place.serve().stop();
+}
+
+/// What is sealed, by which key, and how many records tell of it.
+async fn sealed(place: &Place) -> Vec<(String, Vec<u8>, String)> {
+    let options = SqliteConnectOptions::new().filename(place.path("test.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let rows = sqlx::query_as(
+        "SELECT name, client_secret, client_secret_key FROM integrations UNION ALL \
+         SELECT 'the check', sealed, key_id FROM sealing_check UNION ALL \
+         SELECT 'records', x'', CAST(count(*) AS TEXT) FROM audit ORDER BY 1",
+    );
+    let rows = rows.fetch_all(&pool).await.unwrap();
+    pool.close().await;
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_audit_log_is_proved_without_the_service_and_beside_it() {
     let place = Place::new();
     let program = place.serve();
