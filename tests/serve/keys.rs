@@ -85,17 +85,6 @@ fn a_key_file_that_others_may_read_is_refused_with_the_remedy() {
     assert!(ended.log.contains("chmod 600"), "{}", ended.log);
 }
 
-#[test]
-fn a_process_that_dies_leaves_no_core_behind() {
-    let place = Place::new();
-    let program = place.serve();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", program.process())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
-    let values: Vec<_> = core.unwrap().split_whitespace().skip(4).take(2).collect();
-    assert_eq!(values, ["0", "0"], "{limits}");
-    program.stop();
-}
-
 fn create(program: &crate::program::Program, key: &str, name: &str) -> String {
     let body = json!({"name": name, "type": "wiz", "enabled": false, "updateinterval": 86_400, "wiz": wiz()});
     let (status, answer) = program.call("POST", INTEGRATIONS, Some(key), Some(&body));

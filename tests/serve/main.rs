@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(target_os = "linux")]
+mod core_dumps;
 mod cut_off;
 mod every_call;
 mod health;
@@ -11,6 +13,7 @@ mod labels;
 mod life;
 mod lost;
 mod needles;
+mod panics;
 mod program;
 mod proxied;
 mod random_kills;
