@@ -14,6 +14,7 @@ mod life;
 mod lost;
 mod needles;
 mod panics;
+mod prints;
 mod program;
 mod proxied;
 mod random_kills;
