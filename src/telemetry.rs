@@ -120,7 +120,7 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
 }
 
 /// Tells of panics on standard error as the log does, for commands that open secrets and have no log.
-pub(crate) fn shorten_panics() {
+pub fn shorten_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let said = without_values(panic.payload());

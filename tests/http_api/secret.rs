@@ -71,9 +71,9 @@ async fn the_time_of_the_secret_moves_only_when_one_is_given() {
         service.clock.advance(Duration::from_mins(1));
         let mut body = integration();
         change(&mut body);
-        let changed = service.call(method, &path, Some(body)).await;
-        assert_eq!(changed.status, StatusCode::OK, "{name}: {}", changed.body);
-        let data = &changed.body["data"];
+        let answer = service.call(method, &path, Some(body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.body);
+        let data = &answer.body["data"];
         let now = time(data);
         if given {
             assert!(now > set_at, "{name}: {now} after {set_at}");

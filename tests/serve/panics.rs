@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -14,11 +15,29 @@ use wiz_context::store::Keyring;
 use wiz_context::telemetry::{self, LogFormat, LogSettings};
 
 const AS_A_CHILD: &str = "PANICS_TEST_LOG_FORMAT";
+/// As a command that opens secrets and has no log.
+const WITHOUT_LOG: &str = "none";
 const SECRET: &str = "planted-secret";
 
 /// The secret as it stands nowhere in the code, so that it is no part of a fixed message.
 fn secret() -> ClientSecret {
     ClientSecret::new(SECRET.to_owned())
+}
+
+/// What is refused with an error that holds the text.
+#[derive(Debug)]
+struct Keyed;
+
+impl FromStr for Keyed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(Self)
+        } else {
+            Err(text.to_owned())
+        }
+    }
 }
 
 fn panic_in_every_way() {
@@ -32,7 +51,7 @@ fn panic_in_every_way() {
         || panic!("put together: {}", secret().expose()),
         || std::panic::panic_any(secret().expose().to_owned()),
         || std::panic::panic_any(secret()),
-        || Err::<(), _>(secret().expose().to_owned()).unwrap(),
+        || secret().expose().parse::<Keyed>().map(drop).unwrap(),
         || assert_eq!(secret().expose(), "another", "{}", secret().expose()),
     ];
     for thread in threads {
@@ -63,17 +82,21 @@ fn child() {
     let Ok(format) = std::env::var(AS_A_CHILD) else {
         return;
     };
-    let settings = LogSettings {
-        filter: "trace".parse().unwrap(),
-        format: format.parse::<LogFormat>().unwrap(),
-    };
-    telemetry::start(&settings).unwrap();
+    if format == WITHOUT_LOG {
+        telemetry::shorten_panics();
+    } else {
+        let settings = LogSettings {
+            filter: "trace".parse().unwrap(),
+            format: format.parse::<LogFormat>().unwrap(),
+        };
+        telemetry::start(&settings).unwrap();
+    }
     panic_in_every_way();
 }
 
 #[test]
 fn a_panic_is_told_with_its_place_and_without_any_value() {
-    for format in ["json", "text"] {
+    for format in ["json", "text", WITHOUT_LOG] {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["panics::child", "--exact", "--ignored", "--nocapture"]);
         command.env(AS_A_CHILD, format).env("RUST_BACKTRACE", "full");
@@ -83,7 +106,7 @@ fn a_panic_is_told_with_its_place_and_without_any_value() {
         let all = format!("{log}{}", String::from_utf8_lossy(&output.stdout));
         assert!(!all.contains(SECRET), "{all}");
         assert_eq!(log.matches("tests/serve/panics.rs:").count(), 10, "{log}");
-        if format == "text" {
+        if format != "json" {
             continue;
         }
         let mut told = BTreeMap::new();

@@ -277,6 +277,7 @@ impl Program {
 
     /// How it ended, if it does within a time.
     #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "another process has no clock of a test")]
     pub(crate) fn ended_within(&mut self, time: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + time;
         loop {
