@@ -1,6 +1,7 @@
 //! The log: what goes into it, and how it looks.
 
-use std::io::{self, IsTerminal as _};
+use std::any::Any;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::str::FromStr;
 
 use anyhow::Context as _;
@@ -118,13 +119,26 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells of a panic where it came from. Its message is told only where it stands in the code as it is: one that was put
-/// together may carry any value, a secret too.
-fn log_panic(payload: &(dyn std::any::Any + Send), place: Option<String>) {
-    let said = payload.downcast_ref::<&'static str>();
-    let said = *said.unwrap_or(&"its message is not shown, since it may carry values");
-    let place = place.unwrap_or_default();
+/// Tells of panics on standard error as the log does, for commands that open secrets and have no log.
+pub fn shorten_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = without_values(panic.payload());
+        // Nobody is there to be told that nobody reads it.
+        let _ = writeln!(io::stderr(), "wiz-context: a panic at {place}: {said}");
+    }));
+}
+
+fn log_panic(payload: &(dyn Any + Send), place: Option<String>) {
+    let (place, said) = (place.unwrap_or_default(), without_values(payload));
     tracing::error!(place, said, "a panic");
+}
+
+/// What a panic says, only where it stands in the code as it is: a message that was put together may carry any value, a
+/// secret too.
+fn without_values(payload: &(dyn Any + Send)) -> &'static str {
+    let said = payload.downcast_ref::<&'static str>().copied();
+    said.unwrap_or("its message is not shown, since it may carry values")
 }
 
 fn layer<S, W>(settings: &LogSettings, writer: W, in_colour: bool) -> Box<dyn Layer<S> + Send + Sync>

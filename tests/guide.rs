@@ -51,3 +51,21 @@ fn each_setting_is_in_the_table() {
         );
     }
 }
+
+#[test]
+fn the_commands_of_a_backup_are_those_that_are_tried() {
+    let guide = read("docs/operators-guide.md");
+    let script = read("docs/examples/backup.sh");
+    let tried: Vec<_> = script
+        .split("call <<'CALL'\n")
+        .skip(1)
+        .filter_map(|rest| rest.lines().next())
+        .collect();
+    assert!(tried.len() >= 8, "{tried:?}");
+    for command in tried {
+        assert!(
+            guide.contains(&format!("\n$ {command}\n")),
+            "the guide lacks: {command}"
+        );
+    }
+}

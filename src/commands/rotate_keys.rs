@@ -12,8 +12,8 @@ use super::serve::{database_url, encryption_keys};
 use crate::clock::Clock;
 use crate::config::{Config, WrongSetting};
 use crate::key_file::KeyFile;
-use crate::startup;
 use crate::store::{Actor, Keyring, Rotation};
+use crate::{core_dumps, startup, telemetry};
 
 /// Who does it in the audit log.
 const ACTOR: &str = "rotate-keys";
@@ -42,9 +42,17 @@ pub struct RotateKeysArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the service runs, a setting is wrong, the database cannot be changed (nothing is changed then), or a secret does
-/// not open (the others are sealed anew all the same).
+/// When the service runs, a setting is wrong, the database cannot be changed (nothing in it is changed then; a key that was
+/// made stays in its file, for the next try), or a secret does not open (the others are sealed anew all the same).
 pub fn rotate_keys(args: &RotateKeysArgs, clock: &Clock) -> anyhow::Result<()> {
+    // What it opens are secrets in the open, as in the service.
+    telemetry::shorten_panics();
+    if let Err(error) = core_dumps::forbid() {
+        writeln!(
+            io::stderr(),
+            "core dumps could not be forbidden; one would hold secrets: {error}"
+        )?;
+    }
     let config = Config {
         database: database_url(&args.database.database_url)?,
         encryption_keys: encryption_keys(&args.encryption_key.encryption_key_file, |name| {

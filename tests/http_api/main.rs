@@ -6,8 +6,10 @@ mod audit;
 mod idempotency;
 mod keys;
 mod roles;
+mod secret;
 mod semantics;
 mod service;
+mod unaudited;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};

@@ -9,6 +9,8 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +176,38 @@ impl Service {
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
         let text = |member: &str| made.body["data"][member].as_str().unwrap().to_owned();
         (text("id"), text("key"))
+    }
+
+    /// Meddles with the database, from outside.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// All rows of the database, table by table.
+    pub(crate) async fn rows(&self) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let columns = "SELECT m.name, group_concat('quote(\"' || c.name || '\")', ' || '', '' || ') \
+                       FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' GROUP BY m.name";
+        let tables: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(&mut connection).await.unwrap();
+        let mut rows = Vec::new();
+        for (table, columns) in tables {
+            let sql = format!("SELECT '{table}: ' || {columns} FROM \"{table}\" ORDER BY 1");
+            let query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql));
+            rows.extend(query.fetch_all(&mut connection).await.unwrap());
+        }
+        connection.close().await.unwrap();
+        rows
+    }
+
+    async fn connect(&self) -> SqliteConnection {
+        let file = self.folder.path().join("test.db");
+        let options = SqliteConnectOptions::new().filename(file);
+        options.connect().await.unwrap()
     }
 
     /// All files of the database, by name.

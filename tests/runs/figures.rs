@@ -1,6 +1,6 @@
 //! The figures for Prometheus, and what the documents make of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -86,6 +86,10 @@ async fn after_a_run_every_figure_is_there_under_its_name() {
         .collect();
     assert!(known.is_subset(&names), "missing: {:?}", known.difference(&names));
     for name in others {
+        assert!(
+            known.contains(name),
+            "{name} is not among the figures that the documents must tell"
+        );
         let suffixed = [
             "_total", "_seconds", "_bytes", "_info", "_bucket", "_count", "_sum",
         ];
@@ -168,4 +172,34 @@ fn alerts_and_dashboard_name_figures_that_there_are_and_the_dashboard_shows_them
     let all: BTreeSet<_> = known.into_iter().map(family).collect();
     assert_eq!(shown, all);
     assert!(named(alerts).len() >= 6);
+}
+
+/// The texts in code marks of a cell.
+fn in_marks(cell: &str) -> BTreeSet<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_guide_lists_every_figure_with_what_tells_its_samples_apart() {
+    let guide = include_str!("../../docs/operators-guide.md");
+    let rows = guide.lines().filter(|line| line.starts_with("| `wiz_context_"));
+    let listed: BTreeMap<_, _> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').collect();
+            let name = cells[1].trim().trim_matches('`');
+            // Behind a colon stand the values.
+            let labels = cells[2].split(';').filter_map(|label| label.split(':').next());
+            (name, labels.flat_map(in_marks).collect::<BTreeSet<_>>())
+        })
+        .collect();
+    let known: BTreeMap<_, _> = FIGURES
+        .iter()
+        .map(|(name, labels)| {
+            let ends = ["_bucket", "_count", "_sum"];
+            let family = ends.iter().find_map(|end| name.strip_suffix(end));
+            let labels = labels.iter().copied().filter(|label| *label != "le");
+            (family.unwrap_or(name), labels.collect())
+        })
+        .collect();
+    assert_eq!(listed, known);
 }

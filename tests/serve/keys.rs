@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use wiz_context::store::Keyring;
@@ -77,23 +79,106 @@ fn a_key_file_that_others_may_read_is_refused_with_the_remedy() {
         assert!(ended.log.contains(&remedy), "{}", ended.log);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
+    // Nor does a rotation go on with it.
+    fs::set_permissions(place.path("encryption-key"), fs::Permissions::from_mode(0o604)).unwrap();
+    for flags in [&[][..], &["--make-key"]] {
+        let ended = place.end_of("rotate-keys", flags);
+        assert_eq!(ended.code, Some(1), "{}", ended.log);
+        assert!(ended.log.contains("`chmod 600 "), "{}", ended.log);
+    }
     let given = place.write("keyring", &Keyring::generate());
     fs::set_permissions(&given, fs::Permissions::from_mode(0o644)).unwrap();
+    for variable in ["WIZ_CONTEXT_ENCRYPTION_KEY_FILE", "WIZ_CONTEXT_ADMIN_KEY_FILE"] {
+        let place = Place::new().with(variable, &*given);
+        let ended = place.refused();
+        assert_eq!(ended.code, Some(2));
+        assert!(
+            ended.log.contains(variable) && ended.log.contains("chmod 600"),
+            "{}",
+            ended.log
+        );
+    }
     let place = Place::new().with("WIZ_CONTEXT_ENCRYPTION_KEY_FILE", given);
-    let ended = place.refused();
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.log.contains("chmod 600"), "{}", ended.log);
+    assert_eq!(place.end_of("rotate-keys", &[]).code, Some(2));
 }
 
 #[test]
-fn a_process_that_dies_leaves_no_core_behind() {
+fn a_netosecret_that_others_may_read_is_warned_of_since_mounts_may_give_no_other() {
+    let place = Place::new();
+    let account = json!({
+        "url": "https://api.netography.com", "shortname": "acme", "appname": "planted-secret", "appkey": "planted-secret",
+        "sharedsecret": "planted-secret",
+    });
+    let file = place.write("netosecret", &BASE64_STANDARD.encode(account.to_string()));
+    let place = place.with("NETOSECRET_FILE", &*file);
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o660, true)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let log = place.serve().stop();
+        let warning = log
+            .lines()
+            .find(|line| line.contains("others may read this secret"));
+        assert_eq!(warning.is_some(), warned, "{mode:03o}: {log}");
+        if let Some(warning) = warning {
+            let warning: Value = serde_json::from_str(warning).unwrap();
+            assert_eq!(
+                (&warning["level"], &warning["file"], &warning["mode"]),
+                (&json!("WARN"), &json!(file), &json!(format!("{mode:03o}")))
+            );
+        }
+        assert!(!log.contains("planted-secret"), "{log}");
+    }
+}
+
+#[test]
+fn a_key_file_with_something_else_in_it_is_refused_by_its_name_and_never_shown() {
     let place = Place::new();
     let program = place.serve();
-    let limits = fs::read_to_string(format!("/proc/{}/limits", program.process())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
-    let values: Vec<_> = core.unwrap().split_whitespace().skip(4).take(2).collect();
-    assert_eq!(values, ["0", "0"], "{limits}");
+    program.create(&place.admin_key(), &wiz());
     program.stop();
+    let right = fs::read_to_string(place.path("encryption-key")).unwrap();
+    let cut = right.trim_end().strip_suffix('=').unwrap();
+    let half = &cut[..cut.len() / 2];
+    for content in [
+        "planted-garbage",
+        "k1:planted-garbage",
+        half,
+        cut,
+        "planted:garbage,planted:garbage",
+    ] {
+        place.write("encryption-key", content);
+        for command in ["serve", "rotate-keys", "rotate-keys --make-key"] {
+            let ended = place.end_of(command, &[]);
+            assert_eq!(ended.code, Some(1), "{command}: {}", ended.log);
+            let name = format!(
+                "the key file {} cannot be used",
+                place.path("encryption-key").display()
+            );
+            assert!(ended.log.contains(&name), "{command}: {}", ended.log);
+            assert!(
+                !ended.log.contains("planted") && !ended.log.contains(half),
+                "{}",
+                ended.log
+            );
+            assert_eq!(fs::read_to_string(place.path("encryption-key")).unwrap(), content);
+        }
+        let file = place.write("given", content);
+        for command in ["serve", "rotate-keys"] {
+            let ended = place.end_of(command, &["--encryption-key-file", &file]);
+            assert_eq!(ended.code, Some(2), "{command}: {}", ended.log);
+            assert!(
+                ended.log.contains("WIZ_CONTEXT_ENCRYPTION_KEY_FILE"),
+                "{}",
+                ended.log
+            );
+            assert!(
+                !ended.log.contains("planted-") && !ended.log.contains(half),
+                "{}",
+                ended.log
+            );
+        }
+    }
+    place.write("encryption-key", &right);
+    place.serve().stop();
 }
 
 fn create(program: &crate::program::Program, key: &str, name: &str) -> String {
@@ -207,6 +292,54 @@ fn keys_are_rotated_all_at_once_and_the_service_goes_on_with_the_new_one_alone()
     // The old one alone is none of this database any more.
     place.write("encryption-key", &before);
     assert!(place.refused().log.contains("does not open the stored secrets"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_cannot_be_put_on_record_leaves_every_secret_as_it_was() {
+    let place = Place::new();
+    let program = place.serve();
+    let key = place.admin_key();
+    for name in ["one", "two", "three"] {
+        create(&program, &key, name);
+    }
+    program.stop();
+    let before = sealed(&place).await;
+    // The record of the second secret is refused: the first one had its own already.
+    let refuse = "CREATE TRIGGER no_record BEFORE INSERT ON audit \
+                  WHEN (SELECT count(*) FROM audit WHERE action = 'rotate_keys') = 1 \
+                  BEGIN SELECT RAISE(ABORT, 'planted'); END";
+    execute(&place, refuse).await;
+    let failed = place.end_of("rotate-keys", &["--make-key"]);
+    assert_eq!((failed.code, &*failed.output), (Some(1), ""), "{}", failed.log);
+    assert_eq!(sealed(&place).await, before);
+
+    // The key that was made before is there for the next try, and for what the service seals meanwhile.
+    let keys = fs::read_to_string(place.path("encryption-key")).unwrap();
+    assert!(keys.starts_with("k2:") && keys.contains(",k1:"));
+    execute(&place, "DROP TRIGGER no_record").await;
+    place.serve().stop();
+    let done = place.end_of("rotate-keys", &[]);
+    assert_eq!(
+        (done.code, &*done.output),
+        (Some(0), "sealed 3 secrets anew, from key k1 to key k2\n"),
+        "{}",
+        done.log
+    );
+    place.serve().stop();
+}
+
+/// What is sealed, by which key, and how many records tell of it.
+async fn sealed(place: &Place) -> Vec<(String, Vec<u8>, String)> {
+    let options = SqliteConnectOptions::new().filename(place.path("test.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let rows = sqlx::query_as(
+        "SELECT name, client_secret, client_secret_key FROM integrations UNION ALL \
+         SELECT 'the check', sealed, key_id FROM sealing_check UNION ALL \
+         SELECT 'records', x'', CAST(count(*) AS TEXT) FROM audit ORDER BY 1",
+    );
+    let rows = rows.fetch_all(&pool).await.unwrap();
+    pool.close().await;
+    rows
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(target_os = "linux")]
+mod core_dumps;
 mod cut_off;
 mod every_call;
 mod health;
@@ -12,6 +14,8 @@ mod life;
 mod lost;
 mod needles;
 mod priority;
+mod panics;
+mod prints;
 mod program;
 mod proxied;
 mod random_kills;

@@ -6,9 +6,13 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::process::ExitStatus;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,7 +78,7 @@ impl Place {
         path.into_os_string().into_string().unwrap()
     }
 
-    fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wiz-context"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
@@ -269,6 +273,20 @@ impl Program {
         let log = self.log.take().unwrap().join().unwrap();
         let output = String::new();
         Ended { code, output, log }
+    }
+
+    /// How it ended, if it does within a time.
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "another process has no clock of a test")]
+    pub(crate) fn ended_within(&mut self, time: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + time;
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || Instant::now() >= end {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends the service without its doing, as a lack of memory would.

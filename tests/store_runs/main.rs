@@ -7,6 +7,7 @@ mod doubt;
 mod kept_back;
 mod owner;
 mod rig;
+mod unaudited;
 
 use wiz_context::domain::{Change, SettingsTag};
 use wiz_context::store::{PlanQuery, StoreError};
