@@ -7,7 +7,8 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 
-use super::guard::{Guard, GuardedResolver, Refused, Route};
+use super::guard::{Guard, Refused, Route};
+use super::resolver::GuardedResolver;
 use crate::clock::Clock;
 use crate::domain::AllowedHosts;
 use crate::metrics::Metrics;

@@ -13,6 +13,8 @@ mod client;
 mod error;
 mod guard;
 mod limiter;
+mod public;
+mod resolver;
 mod retry_after;
 mod send;
 #[cfg(test)]
