@@ -13,6 +13,7 @@ mod client;
 mod error;
 mod guard;
 mod limiter;
+mod proxies;
 mod public;
 mod resolver;
 mod retry_after;

@@ -15,7 +15,11 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             // unspecified, loopback, and the long outdated form with an IPv4 address at its end
             [0, 0, 0, 0, 0, 0, ..] => false,
             // tunnels that hide an IPv4 address (Teredo), names of hosts (ORCHID), and what is for books only
-            [0x2001, 0 | 0x20..=0x2f | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+            [0x2001, 0 | 0x10..=0x2f | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+            // benchmarking
+            [0x2001, 2, 0, ..] => false,
+            // tunnels within a site (ISATAP), which end at the IPv4 address
+            [first, .., 0 | 0x200, 0x5efe, a, b] if first & 0xe000 == 0x2000 => is_public_v4(embedded(a, b)),
             // only 2000::/3 is given out for use in the internet
             [first, ..] => first & 0xe000 == 0x2000,
         },
@@ -34,6 +38,8 @@ const fn is_public_v4(address: Ipv4Addr) -> bool {
         [0 | 10 | 127 | 224..=255, ..] => false,
         // shared by carriers (and some clouds' metadata), link-local (most clouds' metadata), private
         [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => false,
+        // what the machines of a cloud are served by (Azure), though it is in a public network; relays to IPv6 (6to4)
+        [168, 63, 129, 16] | [192, 88, 99, _] => false,
         // protocol assignments, benchmarks, documentation
         [192, 0, 0 | 2, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => false,
         _ => true,
@@ -51,11 +57,13 @@ mod tests {
             "10.0.0.1",
             "100.100.100.200",
             "127.0.0.1",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",
             "192.168.1.1",
             "192.0.0.192",
+            "192.88.99.1",
             "224.0.0.1",
             "255.255.255.255",
             "::",
@@ -67,7 +75,13 @@ mod tests {
             "64:ff9b:1::a00:1",
             "2002:a00:1::1",
             "2001:0:a00:1::1",
+            "2001:2::1",
+            "2001:10::1",
             "2001:20::1",
+            "2600:1f18::5efe:10.0.0.1",
+            "2600:1f18::200:5efe:a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "64:ff9b::7f00:1",
             "2001:db8::1",
             "3fff:0:1::1",
             "fe80::1",
@@ -83,10 +97,14 @@ mod tests {
             "100.63.0.1",
             "100.128.0.1",
             "172.32.0.1",
+            "168.63.129.17",
             "192.0.1.1",
+            "192.88.98.1",
             "::ffff:1.1.1.1",
             "64:ff9b::101:101",
             "2001:4860::1",
+            "2001:3::1",
+            "2600:1f18::5efe:101:101",
             "2600:1f18::1",
             "2a05:d018::1",
         ] {

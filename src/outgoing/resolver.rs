@@ -1,15 +1,13 @@
 //! Names become addresses here, and only public ones.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::Url;
 
 use super::guard::Refused;
+use super::proxies::Proxies;
 use super::public::is_public;
 
 /// The addresses of a name at this moment.
@@ -19,40 +17,26 @@ type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 /// of here and asks nobody else, so that an answer that changes afterwards changes nothing.
 pub(super) struct GuardedResolver {
     lookup: fn(String) -> Lookup,
-    /// The proxies' own names: a proxy is the operator's choice, and mostly in the private network.
-    proxies: Arc<BTreeSet<String>>,
+    proxies: Proxies,
 }
 
 impl GuardedResolver {
-    /// A resolver that passes the proxies that the environment names.
-    pub(super) fn from_environment() -> Self {
-        let variables = [
-            "HTTPS_PROXY",
-            "https_proxy",
-            "HTTP_PROXY",
-            "http_proxy",
-            "ALL_PROXY",
-            "all_proxy",
-        ];
-        let values = variables.iter().filter_map(|name| std::env::var(name).ok());
+    /// A resolver that passes the proxies, whatever their addresses.
+    pub(super) fn new(proxies: Proxies) -> Self {
         Self {
             lookup: of_system,
-            proxies: Arc::new(values.filter_map(|value| proxy_host(&value)).collect()),
+            proxies,
         }
+    }
+
+    /// The proxies that it passes.
+    pub(super) const fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 }
 
 fn of_system(name: String) -> Lookup {
     Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
-}
-
-fn proxy_host(value: &str) -> Option<String> {
-    let url = if value.contains("://") {
-        Url::parse(value)
-    } else {
-        Url::parse(&format!("http://{value}"))
-    };
-    Some(url.ok()?.host_str()?.to_owned())
 }
 
 impl Resolve for GuardedResolver {
@@ -82,7 +66,10 @@ fn only_public(name: &str, mut found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use url::Url;
 
     use super::super::guard::{Guard, Route};
     use super::*;
@@ -117,14 +104,16 @@ mod tests {
         let port = inside.local_addr().unwrap().port();
         let resolver = Arc::new(GuardedResolver {
             lookup: rebinding,
-            proxies: Arc::default(),
+            proxies: Proxies::default(),
         });
         let name = || "rebinding.example".parse().unwrap();
         let checked: Vec<_> = resolver.resolve(name()).await.unwrap().collect();
         assert_eq!(checked[0].ip().to_string(), "203.0.114.1");
         // The check before the request knows the name only; what counts is the answer at the moment of the connection.
-        let url: Url = format!("https://rebinding.example:{port}/").parse().unwrap();
-        assert_eq!(Guard::new(AllowedHosts::default()).check(&url), Ok(Route::Public));
+        let url: Url = "https://rebinding.example/".parse().unwrap();
+        let guard = Guard::new(AllowedHosts::default(), Proxies::default());
+        assert_eq!(guard.check(&url), Ok(Route::Public));
+        let url = format!("https://rebinding.example:{port}/");
         #[expect(
             clippy::disallowed_methods,
             reason = "a client with a name server of the test's own"
@@ -148,7 +137,7 @@ mod tests {
     async fn the_resolver_refuses_names_of_this_machine_unless_they_are_a_proxy() {
         let resolver = |proxies: &[&str]| GuardedResolver {
             lookup: of_system,
-            proxies: Arc::new(proxies.iter().copied().map(str::to_owned).collect()),
+            proxies: proxies.iter().copied().collect(),
         };
         let refused = resolver(&[])
             .resolve("localhost".parse().unwrap())
@@ -156,16 +145,14 @@ mod tests {
             .err()
             .unwrap();
         assert!(refused.downcast_ref::<Refused>().is_some(), "{refused}");
-        assert!(
-            resolver(&["localhost"])
-                .resolve("localhost".parse().unwrap())
-                .await
-                .is_ok()
-        );
-        assert_eq!(
-            proxy_host("http://u:p@proxy.lan:3128").as_deref(),
-            Some("proxy.lan")
-        );
-        assert_eq!(proxy_host("proxy.lan:3128").as_deref(), Some("proxy.lan"));
+        // The client asks for the name as the environment spells it.
+        for (proxy, name) in [
+            ("http://localhost:3128", "localhost"),
+            ("localhost:3128", "localhost"),
+            ("http://LocalHost:3128", "LocalHost"),
+        ] {
+            let found = resolver(&[proxy]).resolve(name.parse().unwrap()).await;
+            assert!(found.is_ok(), "{proxy}");
+        }
     }
 }
