@@ -15,6 +15,7 @@ mod guard;
 mod limiter;
 mod proxies;
 mod public;
+mod redirect;
 mod resolver;
 mod retry_after;
 mod send;

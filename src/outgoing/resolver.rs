@@ -11,7 +11,7 @@ use super::proxies::Proxies;
 use super::public::is_public;
 
 /// The addresses of a name at this moment.
-type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub(super) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Resolves names as the system does, and leaves out addresses that are not public. The client connects to what comes out
 /// of here and asks nobody else, so that an answer that changes afterwards changes nothing.
@@ -26,6 +26,15 @@ impl GuardedResolver {
         Self {
             lookup: of_system,
             proxies,
+        }
+    }
+
+    /// A resolver with a name server of a test's own.
+    #[cfg(test)]
+    pub(super) fn looking_up(lookup: fn(String) -> Lookup) -> Self {
+        Self {
+            lookup,
+            proxies: Proxies::default(),
         }
     }
 
@@ -102,10 +111,7 @@ mod tests {
     async fn a_name_that_changes_its_mind_after_the_check_is_not_followed_inside() {
         let inside = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = inside.local_addr().unwrap().port();
-        let resolver = Arc::new(GuardedResolver {
-            lookup: rebinding,
-            proxies: Proxies::default(),
-        });
+        let resolver = Arc::new(GuardedResolver::looking_up(rebinding));
         let name = || "rebinding.example".parse().unwrap();
         let checked: Vec<_> = resolver.resolve(name()).await.unwrap().collect();
         assert_eq!(checked[0].ip().to_string(), "203.0.114.1");
