@@ -323,7 +323,8 @@ fn read_wiz(
 
 fn is_secret(text: &str) -> bool {
     let text = text.trim();
-    !text.is_empty() && text.len() <= 4096 && !text.chars().all(|char| matches!(char, '*' | '•' | '…'))
+    let is_mask = text.chars().all(|char| matches!(char, '*' | '•' | '…'));
+    !text.is_empty() && text.len() <= 4096 && !is_mask && !text.chars().any(char::is_control)
 }
 
 /// Collects faults, so that one answer names them all.
