@@ -7,6 +7,8 @@ mod allowed_hosts;
 mod api_key;
 mod attempt;
 mod audit_search;
+#[cfg(test)]
+mod audit_search_laws;
 mod check;
 mod cve;
 mod endpoint;
