@@ -6,5 +6,6 @@ mod abuse;
 mod bodies;
 mod browsers;
 mod connections;
+mod cursors;
 mod rate;
 mod rig;
