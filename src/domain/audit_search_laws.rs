@@ -143,11 +143,12 @@ impl Writer {
             }
             let inner = self.write(part);
             // Brackets that are not needed change nothing.
-            if bare(part) && self.chooses() {
-                text += &inner;
+            let part = if bare(part) && self.chooses() {
+                inner
             } else {
-                text += &format!("({}{inner}{})", self.space(), self.space());
-            }
+                format!("({}{inner}{})", self.space(), self.space())
+            };
+            text += &part;
         }
         text
     }

@@ -126,7 +126,7 @@ const INNER_ZONES: [&str; 10] = [
 fn may_be_public(name: &str) -> bool {
     // Names of one label are completed by the search list of the machine, so they are its neighbours.
     let is_inner = |zone: &&str| name.strip_suffix(*zone).is_some_and(|rest| rest.ends_with('.'));
-    name.contains('.') && !INNER_ZONES.iter().any(|zone| is_inner(&zone))
+    name.contains('.') && !INNER_ZONES.iter().any(is_inner)
 }
 
 fn is_plain(url: &Url) -> bool {

@@ -52,8 +52,7 @@ async fn takers(rig: &Rig) -> Vec<Taker> {
             }
             let good = match call["operationId"].as_str().unwrap() {
                 "create_integration" => integration("another"),
-                "replace_integration" => integration("present"),
-                "update_integration" => integration("present"),
+                "replace_integration" | "update_integration" => integration("present"),
                 "create_api_key" => {
                     json!({"name": "a", "role": "readonly", "expires_at": "2030-01-01T00:00:00Z"})
                 }
