@@ -1,56 +1,10 @@
 //! The URLs of an integration: what people paste, put right, and refused where it could do harm.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
 
-/// Hosts that the operator allows beside the neighbours' public ones, each with all ports or one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<(String, Option<u16>)>);
-
-impl AllowedHosts {
-    /// Whether a host and port are named. IPv6 hosts come in brackets, names in any case.
-    pub fn permits(&self, host: &str, port: u16) -> bool {
-        let named = |(allowed, only): &(String, Option<u16>)| {
-            allowed.eq_ignore_ascii_case(host) && only.is_none_or(|only| only == port)
-        };
-        self.0.iter().any(named)
-    }
-
-    /// Allows one more host, with all ports when none is given.
-    pub fn allow(&mut self, host: impl Into<String>, port: Option<u16>) {
-        self.0.push((host.into(), port));
-    }
-}
-
-impl FromStr for AllowedHosts {
-    type Err = String;
-
-    /// Reads `host[:port],…`; spaces around and empty parts are ignored.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut hosts = Self::default();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (host, port) = match part.rsplit_once(':') {
-                Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-                _ => (part, None),
-            };
-            let port = port
-                .map(str::parse)
-                .transpose()
-                .map_err(|_| format!("`{part}`: the port is not a number"))?;
-            let host = match host.parse::<IpAddr>() {
-                Ok(IpAddr::V6(address)) => format!("[{address}]"),
-                _ => Host::parse(host)
-                    .map_err(|_| format!("`{part}` is not a host or host:port"))?
-                    .to_string(),
-            };
-            hosts.allow(host, port);
-        }
-        Ok(hosts)
-    }
-}
+use super::AllowedHosts;
 
 /// Why a URL is not taken. The text names the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +32,14 @@ pub enum EndpointError {
         /// How a host of Wiz looks.
         expected: &'static str,
     },
+    /// The host of Wiz's other URL.
+    #[error("names the host `{host}`, which belongs into the other URL; this one looks like {example}")]
+    OtherUrl {
+        /// The refused host.
+        host: String,
+        /// How the URL looks.
+        example: &'static str,
+    },
     /// A port at one of Wiz's hosts.
     #[error("names the port {0}; Wiz answers on the default port only, so leave it out")]
     Port(u16),
@@ -95,12 +57,49 @@ pub enum EndpointError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
+/// The zones of Wiz: commercial, AWS `GovCloud` and Wiz for Gov. Whatever has a name below one of them is Wiz's.
+const ZONES: [&str; 3] = ["app.wiz.io", "gov.wiz.io", "app.wiz.us"];
+
+/// Where older commercial tenants get tokens: the one host outside the zones, whose own zone is Wiz's website's too.
+const OLDER_TOKEN_HOST: &str = "auth.wiz.io";
+
 /// What one of the two URLs of an integration must look like.
 struct Shape {
     example: &'static str,
     hosts: &'static str,
     path: &'static str,
-    is_wiz_host: fn(&str) -> bool,
+    /// A host outside the zones.
+    further_host: Option<&'static str>,
+    /// How the names of hosts begin that serve the other URL only.
+    others: &'static [&'static str],
+}
+
+impl Shape {
+    fn check(&self, host: &str) -> Result<(), EndpointError> {
+        let labels = ZONES
+            .iter()
+            .find_map(|zone| host.strip_suffix(zone)?.strip_suffix('.'));
+        match labels {
+            Some(labels) if labels.split('.').all(is_label) => {
+                let first = labels.split('.').next().unwrap_or_default();
+                if self.others.contains(&first) {
+                    let (host, example) = (host.to_owned(), self.example);
+                    return Err(EndpointError::OtherUrl { host, example });
+                }
+                Ok(())
+            }
+            _ if self.further_host == Some(host) => Ok(()),
+            _ => Err(EndpointError::Host {
+                host: host.to_owned(),
+                expected: self.hosts,
+            }),
+        }
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !label.is_empty() && label.bytes().all(fits)
 }
 
 impl Endpoint {
@@ -127,12 +126,7 @@ impl Endpoint {
             .to_owned();
         let port = url.port_or_known_default().unwrap_or_default();
         if !allowed.permits(&host, port) {
-            if !(shape.is_wiz_host)(&host) {
-                return Err(EndpointError::Host {
-                    host,
-                    expected: shape.hosts,
-                });
-            }
+            shape.check(&host)?;
             match url.port() {
                 None => {}
                 Some(443) if url.scheme() == "http" => {
@@ -164,38 +158,29 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// The URL of Wiz's GraphQL API: `https://api.<dc>.app.wiz.io/graphql`, or likewise at `gov.wiz.io` and `app.wiz.us`.
+/// The URL of Wiz's GraphQL API: `https://api.<dc>.app.wiz.io/graphql`, or at another name in one of Wiz's zones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiEndpoint(Endpoint);
 
-/// The URL where Wiz gives tokens: `https://auth.app.wiz.io/oauth/token`, or another of Wiz's five.
+/// The URL where Wiz gives tokens: `https://auth.app.wiz.io/oauth/token`, or at another name in one of Wiz's zones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenUrl(Endpoint);
 
 impl ApiEndpoint {
+    const SHAPE: Shape = Shape {
+        example: "https://api.us17.app.wiz.io/graphql",
+        hosts: "names that end in .app.wiz.io, .gov.wiz.io or .app.wiz.us",
+        path: "/graphql",
+        further_host: None,
+        others: &["auth", "auth0"],
+    };
+
     /// Reads what people paste: with and without `/graphql`, with a slash at the end, with `http://`.
     ///
     /// # Errors
     /// What is wrong with the text, in words that go on after the member's name.
     pub fn read(text: &str, allowed: &AllowedHosts) -> Result<Self, EndpointError> {
-        let shape = Shape {
-            example: "https://api.us17.app.wiz.io/graphql",
-            hosts: "api.<data center>.app.wiz.io, api.<data center>.gov.wiz.io or api.<data center>.app.wiz.us",
-            path: "/graphql",
-            is_wiz_host: |host| {
-                let data_center = host.strip_prefix("api.").and_then(|rest| {
-                    [".app.wiz.io", ".gov.wiz.io", ".app.wiz.us"]
-                        .iter()
-                        .find_map(|suffix| rest.strip_suffix(suffix))
-                });
-                data_center.is_some_and(|name| {
-                    let allowed =
-                        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-                    !name.is_empty() && name.bytes().all(allowed)
-                })
-            },
-        };
-        Endpoint::read(text, &shape, allowed).map(Self)
+        Endpoint::read(text, &Self::SHAPE, allowed).map(Self)
     }
 
     /// The URL.
@@ -205,22 +190,20 @@ impl ApiEndpoint {
 }
 
 impl TokenUrl {
-    /// The hosts of Wiz's token URLs; of the second kind are those that want the older audience.
-    const HOSTS: [&'static str; 3] = ["auth.app.wiz.io", "auth.gov.wiz.io", "auth.app.wiz.us"];
-    const AUTH0_HOSTS: [&'static str; 2] = ["auth.wiz.io", "auth0.gov.wiz.io"];
+    const SHAPE: Shape = Shape {
+        example: "https://auth.app.wiz.io/oauth/token",
+        hosts: "auth.wiz.io, and names that end in .app.wiz.io, .gov.wiz.io or .app.wiz.us",
+        path: "/oauth/token",
+        further_host: Some(OLDER_TOKEN_HOST),
+        others: &["api"],
+    };
 
     /// Reads what people paste: with and without `/oauth/token`, with a slash at the end, with `http://`.
     ///
     /// # Errors
     /// What is wrong with the text, in words that go on after the member's name.
     pub fn read(text: &str, allowed: &AllowedHosts) -> Result<Self, EndpointError> {
-        let shape = Shape {
-            example: "https://auth.app.wiz.io/oauth/token",
-            hosts: "auth.app.wiz.io, auth.wiz.io, auth.gov.wiz.io, auth0.gov.wiz.io or auth.app.wiz.us",
-            path: "/oauth/token",
-            is_wiz_host: |host| Self::HOSTS.contains(&host) || Self::AUTH0_HOSTS.contains(&host),
-        };
-        Endpoint::read(text, &shape, allowed).map(Self)
+        Endpoint::read(text, &Self::SHAPE, allowed).map(Self)
     }
 
     /// The URL.
@@ -228,13 +211,14 @@ impl TokenUrl {
         self.0.url()
     }
 
-    /// The audience that a token is asked for: `beyond-api` at the two older Auth0 hosts, else `wiz-api`.
+    /// The audience that a token is asked for: `beyond-api` at the older hosts, which are Auth0's, else `wiz-api`.
     pub fn audience(&self) -> &'static str {
-        let is_auth0 = self
-            .url()
-            .host_str()
-            .is_some_and(|host| Self::AUTH0_HOSTS.contains(&host));
-        if is_auth0 { "beyond-api" } else { "wiz-api" }
+        let is_auth0 = |host: &str| host == OLDER_TOKEN_HOST || host.starts_with("auth0.");
+        if self.url().host_str().is_some_and(is_auth0) {
+            "beyond-api"
+        } else {
+            "wiz-api"
+        }
     }
 }
 
@@ -318,9 +302,8 @@ mod tests {
             Err(EndpointError::Path { .. })
         ));
         for host in [
-            "api.app.wiz.io",
+            "app.wiz.io",
             "api..app.wiz.io",
-            "api.a.b.app.wiz.io",
             "api.us17.app.wiz.io.evil.example",
             "evil.example",
             "127.0.0.1:9001",
@@ -347,19 +330,11 @@ mod tests {
             ("https://auth.gov.wiz.io/oauth/token", "wiz-api"),
             ("https://auth0.gov.wiz.io/oauth/token", "beyond-api"),
             ("https://auth.app.wiz.us", "wiz-api"),
+            ("https://auth.eu.app.wiz.io", "wiz-api"),
+            ("https://auth0.app.wiz.us", "beyond-api"),
         ] {
             assert_eq!(TokenUrl::read(url, &none).unwrap().audience(), audience);
         }
         assert!(TokenUrl::read("https://auth.app.wiz.io.evil.example/oauth/token", &none).is_err());
-    }
-
-    #[test]
-    fn allowed_hosts_may_name_a_port() {
-        let hosts: AllowedHosts = "a.example, b.example:81,,::1,[::2]:9,10.0.0.1".parse().unwrap();
-        assert!(hosts.permits("a.example", 1) && hosts.permits("A.example", 2));
-        assert!(hosts.permits("b.example", 81) && !hosts.permits("b.example", 82));
-        assert!(hosts.permits("[::1]", 5) && hosts.permits("[::2]", 9) && !hosts.permits("[::2]", 8));
-        assert!(hosts.permits("10.0.0.1", 80) && !hosts.permits("10.0.0.2", 80));
-        assert!("a b".parse::<AllowedHosts>().is_err() && "a:b".parse::<AllowedHosts>().is_err());
     }
 }

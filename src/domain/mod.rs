@@ -3,9 +3,12 @@
 //! Text from outside becomes one of these types at the edge, once; the rest of the service never checks it again.
 
 mod address;
+mod allowed_hosts;
 mod api_key;
 mod attempt;
 mod audit_search;
+#[cfg(test)]
+mod audit_search_laws;
 mod check;
 mod cve;
 mod endpoint;
@@ -30,12 +33,13 @@ mod secret;
 mod time;
 
 pub use address::{Address, AddressProblem};
+pub use allowed_hosts::AllowedHosts;
 pub use api_key::{ApiKeyName, ApiKeyNameError, ApiKeyRecord, Role};
 pub use attempt::{AttemptOutcome, AttemptRecord};
 pub use audit_search::{AuditCondition, AuditField, AuditSearchError};
 pub use check::{CheckName, CheckState, CheckStep, ConnectionCheck};
 pub use cve::{CompactCve, CveId, RankedCve};
-pub use endpoint::{AllowedHosts, ApiEndpoint, Endpoint, EndpointError, TokenUrl};
+pub use endpoint::{ApiEndpoint, Endpoint, EndpointError, TokenUrl};
 pub use facts::{AddressFacts, AssetFacts, AssetKey, MAX_CVES_PER_ADDRESS, MAX_CVES_PER_ASSET};
 pub use failure::{Failure, FailureKind};
 pub use figures::Figures;

@@ -32,6 +32,95 @@ fn wrapped(text: &str, wrap: usize) -> String {
     lines
 }
 
+/// URLs that may stand in the secret, and whether they may.
+const URLS: [(&str, bool); 22] = [
+    ("https://api.netography.com", true),
+    ("HTTPS://API.netography.com:443/api/v1/", true),
+    (" https://api.netography.com ", true),
+    ("http://127.0.0.1:9000", true),
+    ("http://localhost:9000/v1", true),
+    ("http://[::1]:9000", true),
+    ("http://api.netography.com", false),
+    ("http://localhost.evil.example", false),
+    ("http://127.0.0.1.evil.example", false),
+    ("http://127.0.0.1@evil.example", false),
+    ("http://[::ffff:10.0.0.1]", false),
+    ("https://me@api.netography.com", false),
+    ("https://:pw@api.netography.com", false),
+    ("https://api.netography.com/api/v2", false),
+    ("https://api.netography.com/?a", false),
+    ("https://api.netography.com/#a", false),
+    ("https://", false),
+    ("api.netography.com", false),
+    ("//api.netography.com", false),
+    ("javascript:alert(1)", false),
+    ("file:///etc/passwd", false),
+    ("https://api.netography.com:99999", false),
+];
+
+/// What is inside the base64, with a placeholder for a good rest.
+const CONTENTS: [&str; 12] = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "{",
+    "\u{0}",
+    "\u{feff}{REST}",
+    "{REST}{REST}",
+    "{REST,\"appkey\":\"again\"}",
+    "[REST]",
+    "{\"netosecret\":{REST}}",
+    "{'url':'https://api.netography.com'}",
+];
+
+const REST: &str = r#""url":"https://api.netography.com","shortname":"acme","appname":"a","appkey":"k","sharedsecret":"planted-shared-secret""#;
+
+/// Texts that are no base64 of anything, or of which a part was lost or changed on the way.
+const SPELLINGS: [&str; 10] = [
+    "=",
+    "====",
+    "A",
+    "A===",
+    "e30=e30=",
+    "e3\u{0}0=",
+    "е30=", // a Cyrillic letter
+    "e30\u{2026}",
+    "NETOSECRET=e30=",
+    "\"e30=\"",
+];
+
+#[test]
+fn odd_secrets_are_refused_without_repeating_them() {
+    let read = |text: &str| FusionAccount::read(text, &AllowedHosts::default());
+    for text in SPELLINGS {
+        assert!(read(text).is_err(), "{text:?}");
+    }
+    for content in CONTENTS {
+        let text = BASE64_STANDARD.encode(content.replace("REST", REST));
+        let error = read(&text).expect_err(content);
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains(PLANTED) && !shown.contains("acme"),
+            "{content}: {shown}"
+        );
+    }
+    let whole = BASE64_STANDARD.encode(format!("{{{REST}}}"));
+    assert!(read(&whole).is_ok());
+    for cut in 1..whole.trim_end_matches('=').len() {
+        let half = &whole[..cut];
+        assert!(read(half).is_err(), "{half}");
+    }
+    for (url, may) in URLS {
+        let content = format!("{{{REST}}}").replace("https://api.netography.com", url);
+        assert_eq!(read(&BASE64_STANDARD.encode(content)).is_ok(), may, "{url}");
+    }
+    for shortname in ["a b", "a/b", "a\\u0000", "\\u2003", "a\\nb", "", " "] {
+        let content = format!("{{{REST}}}").replace("acme", shortname);
+        assert!(read(&BASE64_STANDARD.encode(content)).is_err(), "{shortname:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_taken_or_refused_without_repeating_it(text in any::<String>()) {

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
+use super::integration_body::escaped;
 use super::problem::{FieldError, Problem, ProblemName};
 use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
@@ -88,7 +89,7 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
         if !["start", "end", "size", "from", "include", "search"].contains(&member.as_str()) {
             name = ProblemName::UnknownMember;
             errors.push(FieldError::new(
-                format!("/{member}"),
+                format!("/{}", escaped(member)),
                 "is not a member of a search",
             ));
         }

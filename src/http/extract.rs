@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
+use super::json::{self, JsonError};
 use super::problem::{FieldError, Problem, ProblemName};
 use super::state::AppState;
 use crate::clock::Clock;
@@ -46,12 +47,18 @@ impl FromRequest<AppState> for Json {
         }
         let body = whole_body(request, &state.clock).await?;
         // serde_json stops at 128 levels, so a deep body is an error and not an overflow.
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            Problem::new(
-                ProblemName::InvalidBody,
-                format!("The body is not JSON: it breaks off or goes wrong at {place}."),
-            )
+        json::read(&body).map(Self).map_err(|error| match error {
+            JsonError::NotJson(error) => {
+                let place = format!("line {}, column {}", error.line(), error.column());
+                Problem::new(
+                    ProblemName::InvalidBody,
+                    format!("The body is not JSON: it breaks off or goes wrong at {place}."),
+                )
+            }
+            JsonError::Twice(pointer) => {
+                let error = FieldError::new(pointer, "comes twice; send it once");
+                Problem::of_members(ProblemName::InvalidBody, vec![error])
+            }
         })
     }
 }

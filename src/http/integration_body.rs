@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use url::Url;
 use utoipa::ToSchema;
 
 use super::problem::{FieldError, Problem, ProblemName};
@@ -236,8 +237,9 @@ fn put_right(body: &Map<String, Value>, kept: &WizConnection) -> String {
     ];
     let changed = kept.iter().filter(|(member, kept)| {
         let came = body.get("wiz").and_then(|wiz| wiz.get(member)?.as_str());
-        let scheme = came.and_then(|came| came.trim().get(..7));
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) && kept.starts_with("https://")
+        // Looked at as it was read: `http:\\api…` and others are `http://` to readers of URLs.
+        let came = came.and_then(|came| Url::parse(came.trim()).ok());
+        came.is_some_and(|came| came.scheme() == "http") && kept.starts_with("https://")
     });
     let told =
         |(member, kept): &(&str, String)| format!("; `wiz.{member}` came as http:// and became {kept}");
@@ -321,7 +323,8 @@ fn read_wiz(
 
 fn is_secret(text: &str) -> bool {
     let text = text.trim();
-    !text.is_empty() && text.len() <= 4096 && !text.chars().all(|char| matches!(char, '*' | '•' | '…'))
+    let is_mask = text.chars().all(|char| matches!(char, '*' | '•' | '…'));
+    !text.is_empty() && text.len() <= 4096 && !is_mask && !text.chars().any(char::is_control)
 }
 
 /// Collects faults, so that one answer names them all.

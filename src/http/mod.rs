@@ -20,6 +20,7 @@ mod health;
 mod idempotency;
 mod integration_body;
 mod integrations;
+mod json;
 #[cfg(test)]
 mod laws;
 mod negotiation;

@@ -76,7 +76,8 @@ impl RateLimits {
         if callers.len() >= MOST_CALLERS && !callers.contains_key(&caller) {
             callers.retain(|_, full_again_us| *full_again_us > now_us);
             if callers.len() >= MOST_CALLERS {
-                callers.pop_first();
+                // Addresses come last in the order: however many guess keys, a key's count is not forgotten.
+                callers.pop_last();
             }
         }
         let full_again_us = callers.entry(caller).or_insert(now_us);
@@ -228,6 +229,18 @@ mod tests {
         clock.advance(Duration::from_mins(1));
         take(&limits, "one more");
         assert_eq!(remembered(), 1);
+    }
+
+    #[test]
+    fn however_many_addresses_guess_a_key_keeps_its_count() {
+        let clock = Clock::standing(Timestamp::from_millis(0));
+        let limits = limits(&clock);
+        while take(&limits, "a") != (Verdict::Refused { after_s: 1 }) {}
+        for number in 0..u32::try_from(MOST_CALLERS).unwrap() + 50 {
+            let address = IpAddr::from(std::net::Ipv4Addr::from(number));
+            limits.take(Caller::Address(Some(address)), limits.per_second.unwrap());
+        }
+        assert_eq!(take(&limits, "a"), Verdict::Refused { after_s: 1 });
     }
 
     #[test]

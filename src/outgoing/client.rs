@@ -7,7 +7,9 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 
-use super::guard::{Guard, GuardedResolver, Refused, Route};
+use super::guard::{Guard, Refused, Route};
+use super::proxies::Proxies;
+use super::resolver::GuardedResolver;
 use crate::clock::Clock;
 use crate::domain::AllowedHosts;
 use crate::metrics::Metrics;
@@ -72,20 +74,30 @@ impl Outgoing {
     /// # Errors
     /// When the certificate authorities cannot be read, or TLS cannot be set up.
     pub fn new(settings: OutgoingSettings, clock: Clock) -> Result<Self, OutgoingError> {
+        Self::resolving(settings, clock, GuardedResolver::new(Proxies::from_environment()))
+    }
+
+    /// The same, with a resolver for the names of public hosts.
+    pub(super) fn resolving(
+        settings: OutgoingSettings,
+        clock: Clock,
+        resolver: GuardedResolver,
+    ) -> Result<Self, OutgoingError> {
         let certificates = settings.ca_file.map(read_certificates).transpose()?;
         let builder = || match &certificates {
             Some(certificates) => builder().tls_certs_merge(certificates.iter().cloned()),
             None => builder(),
         };
         let build = |builder: ClientBuilder| builder.build().map_err(OutgoingError::Tls);
+        let proxies = resolver.proxies().clone();
         let clients = Clients {
-            public: build(builder().dns_resolver(GuardedResolver::from_environment()))?,
+            public: build(builder().dns_resolver(resolver))?,
             named: build(builder())?,
             loopback: build(builder().no_proxy())?,
         };
         Ok(Self {
             clock,
-            guard: Arc::new(Guard::new(settings.allowed)),
+            guard: Arc::new(Guard::new(settings.allowed, proxies)),
             clients: Arc::new(clients),
             metrics: Metrics::new(),
         })
@@ -96,7 +108,7 @@ impl Outgoing {
     pub fn with(&self, allowed: AllowedHosts, clock: Clock) -> Self {
         Self {
             clock,
-            guard: Arc::new(Guard::new(allowed)),
+            guard: Arc::new(Guard::new(allowed, self.guard.proxies().clone())),
             clients: Arc::clone(&self.clients),
             metrics: self.metrics.clone(),
         }

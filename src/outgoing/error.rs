@@ -6,6 +6,7 @@ use std::error::Error;
 use reqwest::StatusCode;
 
 use super::guard::Refused;
+use super::redirect::RedirectFault;
 use crate::domain::BearerToken;
 
 /// Why a request got no answer. The texts name no URL: some of them carry a signature.
@@ -36,13 +37,15 @@ pub(crate) enum SendError {
         /// The innermost cause.
         cause: String,
     },
-    /// A redirect where none is followed, or one too many.
-    #[error("{host} redirects elsewhere (HTTP {status}), which is not followed here")]
+    /// A redirect that is not followed.
+    #[error("{host} redirects elsewhere (HTTP {status}), {fault}")]
     Redirected {
         /// The host.
         host: String,
         /// The redirect's status.
         status: StatusCode,
+        /// Why not.
+        fault: RedirectFault,
     },
     /// An answer of a size that no answer has.
     #[error("{host} sent an answer of more than {limit_bytes} bytes")]

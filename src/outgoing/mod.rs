@@ -13,6 +13,10 @@ mod client;
 mod error;
 mod guard;
 mod limiter;
+mod proxies;
+mod public;
+mod redirect;
+mod resolver;
 mod retry_after;
 mod send;
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Response, StatusCode};
 use tracing::Instrument;
 
-use super::{Call, Outgoing, Repeat, SendError, retry_after};
+use super::{Call, Outgoing, Repeat, SendError, redirect, retry_after};
 
 /// How often a call is sent at most, the first time included. The run has its own, longer patience.
 const TRIES: u32 = 3;
@@ -115,14 +114,14 @@ impl Outgoing {
     /// One request and the redirects it leads to; each address is judged anew.
     async fn hops(&self, call: &Call) -> Result<Response, SendError> {
         let mut url = call.url.clone();
-        let mut left = call.redirects;
+        let mut followed = 0;
         loop {
             let host = url.host_str().unwrap_or_default().to_owned();
             let client = self.client_for(&url).map_err(SendError::Refused)?;
             let mut request = client
                 .request(call.method.clone(), url.clone())
-                .headers(call.headers.clone());
-            if let Some(body) = &call.body {
+                .headers(redirect::headers_for(call, &url));
+            if let Some(body) = call.body.as_ref().filter(|_| followed == 0) {
                 request = request.body(body.clone());
             }
             if let Some(timeout) = call.timeout {
@@ -136,19 +135,15 @@ impl Outgoing {
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
-            match redirect_target(&url, response.headers()) {
-                Some(target) if left > 0 => {
-                    left -= 1;
+            match redirect::target(call, followed, &url, response.headers()) {
+                Ok(target) => {
+                    followed += 1;
                     url = target;
                 }
-                _ => return Err(SendError::Redirected { host, status }),
+                Err(fault) => return Err(SendError::Redirected { host, status, fault }),
             }
         }
     }
-}
-
-fn redirect_target(from: &url::Url, headers: &HeaderMap) -> Option<url::Url> {
-    from.join(headers.get(LOCATION)?.to_str().ok()?).ok()
 }
 
 /// Whether to send once more, and how long the answer asks to wait before.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::{Problem, WizError};
 use super::queries::Query;
 use crate::domain::BearerToken;
-use crate::outgoing::{Answer, neighbours_words, one_line, read_seconds};
+use crate::outgoing::{Answer, neighbours_words, read_seconds};
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -80,7 +80,7 @@ pub(super) fn read<T: DeserializeOwned>(
 fn by_code(query: &Query, error: &WireError, status: u16, token: &BearerToken) -> Option<Problem> {
     Some(match error.code() {
         "UNAUTHENTICATED" => Problem::TokenRefused,
-        "UNAUTHORIZED" => denied(query, error),
+        "UNAUTHORIZED" => denied(query, error, token),
         "FORBIDDEN_IP" => Problem::AddressDenied(403),
         "LICENSE_MISSING" => Problem::License,
         "BAD_USER_INPUT" | "GRAPHQL_VALIDATION_FAILED" | "VALIDATION_INVALID_TYPE_VARIABLE" => {
@@ -100,7 +100,7 @@ fn by_code(query: &Query, error: &WireError, status: u16, token: &BearerToken) -
 fn by_status(query: &Query, error: Option<&WireError>, status: u16, token: &BearerToken) -> Problem {
     match (status, error) {
         (401, _) => Problem::TokenRefused,
-        (403, Some(error)) => denied(query, error),
+        (403, Some(error)) => denied(query, error, token),
         (403, None) => Problem::AddressDenied(403),
         (429, _) => Problem::Throttled(status),
         (408 | 500..=599, _) => Problem::Unavailable(status),
@@ -118,12 +118,12 @@ fn by_status(query: &Query, error: Option<&WireError>, status: u16, token: &Bear
 }
 
 /// What is missing: the permissions that Wiz names as required, else the one that the query is known to need.
-fn denied(query: &Query, error: &WireError) -> Problem {
+fn denied(query: &Query, error: &WireError, token: &BearerToken) -> Problem {
     let list = |member: &str| match &error.extensions[member] {
         Value::Array(scopes) => scopes
             .iter()
             .filter_map(Value::as_str)
-            .map(|scope| one_line(scope, 64))
+            .filter_map(|scope| neighbours_words(scope, 64, token))
             .collect(),
         _ => Vec::new(),
     };

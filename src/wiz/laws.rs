@@ -38,6 +38,8 @@ fn anything() -> impl Strategy<Value = Value> {
         "extensions",
         "code",
         "retryAfter",
+        "requiredScopes",
+        "effectiveScopes",
         "id",
         "name",
         "lastRun",
@@ -82,6 +84,96 @@ fn faults(answer: &Answer) -> Vec<String> {
         .flatten()
         .map(|error| error.failure().message)
         .collect()
+}
+
+/// What a good answer to the question for a report's run looks like.
+const GOOD_RUN: &str = r#"{"id":"r","status":"COMPLETED","progress":100,"runAt":"2026-11-24T00:00:00Z","url":null,"results":{"count":1}}"#;
+
+/// Answers with status 200 that are none, or that are to be taken for errors.
+const NO_DATA: [&str; 26] = [
+    "",
+    " ",
+    "null",
+    "[]",
+    "{}",
+    "7",
+    "\"data\"",
+    "<!DOCTYPE html><html>",
+    "\u{feff}{\"data\":{}}",
+    r#"{"data":null}"#,
+    r#"{"data":null,"errors":null}"#,
+    r#"{"data":null,"errors":[]}"#,
+    r#"{"data":{},"data":{}}"#,
+    r#"{"data":{}}{"data":{}}"#,
+    r#"{"data":{},"errors":{}}"#,
+    r#"{"data":{},"errors":"none"}"#,
+    r#"{"data":{},"errors":[null]}"#,
+    r#"{"data":{},"errors":[[]]}"#,
+    r#"{"data":{},"errors":[{}]}"#,
+    r#"{"data":{},"errors":[{"message":null}]}"#,
+    r#"{"data":{},"errors":[{"message":{"a":1},"extensions":[]}]}"#,
+    r#"{"data":{},"errors":[{"extensions":{"code":7}}]}"#,
+    r#"{"data":{},"errors":[{"extensions":{"code":"RATE_LIMIT_EXCEEDED","retryAfter":-1e308}}]}"#,
+    r#"{"data":{},"errors":[{"extensions":{"code":"RATE_LIMIT_EXCEEDED","retryAfter":"99999999999999999999"}}]}"#,
+    r#"{"data":{},"errors":[{"message":"\ud800"}]}"#,
+    r#"{"data":{},"errors":[{"message":1e999}]}"#,
+];
+
+/// Members of an answer in which a neighbour may repeat the token that it was sent.
+const REPEATING: [&str; 8] = [
+    r#"{"message":"planted-token"}"#,
+    r#"{"message":"a\nplanted-token\u001b[31m"}"#,
+    r#"{"message":"","extensions":{"code":"planted-token"}}"#,
+    r#"{"extensions":{"code":"UNAUTHORIZED","requiredScopes":["planted-token"]}}"#,
+    r#"{"extensions":{"code":"UNAUTHORIZED","requiredScopes":["a"],"effectiveScopes":["planted-token"]}}"#,
+    r#"{"extensions":{"code":"UNAUTHORIZED","requiredScopes":["Bearer planted-token"],"effectiveScopes":"planted-token"}}"#,
+    r#"{"message":"planted-token","extensions":{"code":"BAD_USER_INPUT"}}"#,
+    r#"{"message":"planted-token","extensions":{"code":"QUERY_COMPLEXITY_LIMIT_EXCEEDED"}}"#,
+];
+
+#[test]
+fn what_is_no_answer_is_never_taken_for_data() {
+    let token = BearerToken::new(PLANTED);
+    for body in NO_DATA {
+        let error = read::<Value>(&READ_REPORT, &answer(200, body), &token).expect_err(body);
+        let told = error.failure().message;
+        assert!(told.len() < 2_000 && !told.contains('\n'), "{body}: {told}");
+    }
+    let good = format!(r#"{{"data":{GOOD_RUN},"errors":[]}}"#);
+    let run = read::<WireReportRun>(&READ_REPORT, &answer(200, good), &token);
+    assert!(run.is_ok());
+    // A member of another kind is no run.
+    for (member, other) in [
+        ("\"r\"", "null"),
+        ("\"r\"", "7"),
+        ("\"COMPLETED\"", "null"),
+        ("\"2026-11-24T00:00:00Z\"", "{}"),
+        ("{\"count\":1}", "[[1]]"),
+        ("null", "{}"),
+    ] {
+        let body = format!(r#"{{"data":{}}}"#, GOOD_RUN.replacen(member, other, 1));
+        let run = read::<WireReportRun>(&READ_REPORT, &answer(200, body.clone()), &token);
+        assert!(run.is_err(), "{body}");
+    }
+}
+
+#[test]
+fn no_member_of_an_answer_gets_the_token_into_a_message() {
+    for status in [200, 400, 401, 403, 404, 429, 500] {
+        for error in REPEATING {
+            let body = format!(r#"{{"data":null,"errors":[{error}]}}"#);
+            for told in faults(&answer(status, body.clone())) {
+                assert!(!told.contains(PLANTED), "{status} {body}: {told}");
+            }
+        }
+    }
+    let scopes: Vec<_> = (0..500)
+        .map(|number| format!("scope:{number}{}", "x".repeat(99)))
+        .collect();
+    let body = json!({"errors": [{"extensions": {"code": "UNAUTHORIZED", "requiredScopes": scopes.clone(), "effectiveScopes": vec!["a"; 500]}}]});
+    for told in faults(&answer(200, body.to_string())) {
+        assert!(told.len() < 2_000, "{}", told.len());
+    }
 }
 
 proptest! {

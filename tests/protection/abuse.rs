@@ -198,3 +198,70 @@ async fn a_pasted_http_becomes_https_and_the_audit_log_says_so() {
     assert!(log.text.contains(told), "{}", log.text);
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn of_both_urls_and_in_every_change_a_pasted_http_is_told() {
+    const API: &str = "`wiz.apiendpoint` came as http:// and became https://api.us17.app.wiz.io/graphql";
+    const TOKEN: &str = "`wiz.tokenurl` came as http:// and became https://auth.app.wiz.io/oauth/token";
+    let rig = Rig::start(|_| {}).await;
+    let mut body = integration("wiz1");
+    body["wiz"]["tokenurl"] = json!("http://auth.app.wiz.io");
+    let created = rig
+        .send(&format!("POST {INTEGRATIONS}"), &[], body.to_string().as_bytes())
+        .await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let one = created.header("location").unwrap().to_owned();
+    let told = newest_description(&rig).await;
+    assert_eq!(told, format!("Integration wiz1 was created; {TOKEN}"));
+
+    // Readers of URLs take these for http:// too.
+    for (api, token) in [
+        ("http://api.us17.app.wiz.io", "http://auth.app.wiz.io"),
+        ("http:api.us17.app.wiz.io", " hTTp:\\\\auth.app.wiz.io "),
+        ("ht\ttp://api.us17.app.wiz.io:443", "\nhttp:/auth.app.wiz.io:80"),
+    ] {
+        for method in ["PUT", "PATCH"] {
+            let whole = method == "PUT";
+            for (members, told) in [
+                (json!({ "apiendpoint": api }), format!("; {API}")),
+                (json!({ "tokenurl": token }), format!("; {TOKEN}")),
+                (
+                    json!({ "apiendpoint": api, "tokenurl": token }),
+                    format!("; {API}; {TOKEN}"),
+                ),
+                (json!({}), String::new()),
+            ] {
+                let mut body = if whole {
+                    integration("wiz1")
+                } else {
+                    json!({ "wiz": {} })
+                };
+                for (name, value) in members.as_object().unwrap() {
+                    body["wiz"][name] = value.clone();
+                }
+                let line = format!("{method} {one}");
+                let changed = rig.send(&line, &[], body.to_string().as_bytes()).await;
+                assert_eq!(changed.status, 200, "{}", changed.text);
+                assert!(!changed.text.contains("http://api") && !changed.text.contains("http://auth"));
+                let description = newest_description(&rig).await;
+                assert_eq!(
+                    description,
+                    format!("Integration wiz1 was changed{told}"),
+                    "{line} {body}"
+                );
+            }
+        }
+    }
+    rig.stop().await;
+}
+
+/// What the newest record of an integration's making or changing says.
+async fn newest_description(rig: &Rig) -> String {
+    let log = rig
+        .send("GET /api/v1/audit?class=integration&limit=1", &[], b"")
+        .await;
+    assert_eq!(log.status, 200, "{}", log.text);
+    let (_, body) = log.text.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    body["data"][0]["description"].as_str().unwrap().to_owned()
+}

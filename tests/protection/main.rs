@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abuse;
+mod bodies;
 mod browsers;
 mod connections;
+mod cursors;
 mod rate;
 mod rig;

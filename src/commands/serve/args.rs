@@ -97,7 +97,7 @@ pub(super) struct AccountArgs {
     #[command(flatten)]
     pub(super) encryption_key: EncryptionKeyArgs,
     /// Hosts beside Wiz's and Fusion's that may be reached, comma-separated: `host` or `host:port`. The only way to private
-    /// addresses and to http://
+    /// addresses, to other ports than 443 and to http://
     #[arg(
         long,
         env = "WIZ_CONTEXT_ALLOW_HOSTS",
