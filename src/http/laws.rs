@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::integration_body::{self, Purpose};
-use super::records::{pair_cursor, read_pair_cursor};
+use super::records::{pair_key, read_pair};
 use crate::domain::{Address, AllowedHosts, Context, Pair};
 
 const PLANTED: &str = "planted-client-secret";
@@ -101,13 +101,13 @@ proptest! {
         let Ok(ip) = Address::read(&ip) else { return Ok(()) };
         let context = ["cve", "cvss_rating", "cvss_score", "vuln_count"][context];
         let pair = Pair { ip, context: Context::read(context).unwrap() };
-        prop_assert_eq!(read_pair_cursor(&pair_cursor(pair)), Some(pair));
+        prop_assert_eq!(read_pair(&pair_key(pair)), Some(pair));
     }
 
     #[test]
     fn any_text_is_a_cursor_or_none(text in any::<String>()) {
-        if let Some(pair) = read_pair_cursor(&text) {
-            prop_assert_eq!(read_pair_cursor(&pair_cursor(pair)), Some(pair));
+        if let Some(pair) = read_pair(&text) {
+            prop_assert_eq!(read_pair(&pair_key(pair)), Some(pair));
         }
     }
 }

@@ -26,6 +26,7 @@ mod negotiation;
 mod notes;
 mod openapi;
 mod openapi_bodies;
+mod paging;
 mod plan;
 mod problem;
 mod rate_limit;

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 
 use super::envelope::Meta;
 use super::extract::{Id, Query};
+use super::paging::Paging;
 use super::problem::{Problem, ProblemBody, ProblemName};
-use super::records::{pair_cursor, read_pair_cursor};
+use super::records::{pair_key, read_pair};
 use super::refusals::Refusals;
 use super::state::AppState;
 use crate::domain::{Change, Counts, Labels, RunId, RunRecord, Trigger};
@@ -83,10 +84,7 @@ pub(super) async fn list(
     mut query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let limit = query.limit(100);
-    let after = query.take("cursor", |text| {
-        read_pair_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
-    });
+    let paging = Paging::take(&mut query, format!("plan of {id}"), 100, read_pair);
     query.done()?;
     let run = app.store.run(id).await?;
     match app.store.plan_record(id).await? {
@@ -94,10 +92,8 @@ pub(super) async fn list(
         PlanRecord::None => return Err(no_plan(&run)),
         PlanRecord::Dropped => return Err(dropped()),
     }
-    let mut steps = app.store.plan_steps(id, after, limit + 1).await?;
-    let more = steps.len() > limit as usize;
-    steps.truncate(limit as usize);
-    let next = steps.last().filter(|_| more).map(|step| pair_cursor(step.pair()));
+    let mut steps = app.store.plan_steps(id, paging.after, paging.with_next()).await?;
+    let next = paging.cut(&mut steps, |step| pair_key(step.pair()));
     if prefers_text(&headers) {
         let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
         return Ok(([kind], as_text(&run, &steps, next.as_deref())).into_response());
