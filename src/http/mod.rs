@@ -31,6 +31,7 @@ mod plan;
 mod problem;
 mod rate_limit;
 mod records;
+mod refusal_examples;
 mod refusals;
 mod request_id;
 mod router;

@@ -266,6 +266,11 @@ async fn no_header_of_whatever_bytes_is_a_fault_of_the_service() {
                 assert!(!answer.status.is_server_error(), "{told}: {}", answer.body);
                 let id = answer.headers["x-request-id"].to_str().unwrap();
                 assert!(!id.is_empty() && id.is_ascii(), "{told}");
+                assert!(
+                    call.can_answer(answer.status.as_str()),
+                    "{told}: {}",
+                    answer.status
+                );
                 if answer.status.is_client_error() {
                     assert_eq!(answer.body["status"], answer.status.as_u16(), "{told}");
                 }
