@@ -181,6 +181,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slow-rounds", type=int, default=2, help="of the csv module and pandas, which take long")
     parser.add_argument("--tools", default=",".join(TOOLS), help="which to compare with (default: %(default)s)")
+    parser.add_argument("--require-tools", action="store_true", help="fail when they cannot be installed")
     parser.add_argument("--large", action="store_true", help="wiz-context alone, ten times as large")
     parser.add_argument("--as-built", action="store_true", help="take both programs as they were built before")
     parser.add_argument("--folder", help="where the temporary folder is made (takes 12 GB when large)")
@@ -190,7 +191,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="wiz-context-compare-", dir=arguments.folder) as folder:
         if arguments.large:
             return large(arguments, program, Path(folder))
-        summary = compare(arguments, program, read_alone, environment(), Path(folder))
+        python = environment()
+        if arguments.require_tools and python is None:
+            sys.exit(69)
+        summary = compare(arguments, program, read_alone, python, Path(folder))
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(summary, indent=1))
 

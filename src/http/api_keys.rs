@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::escaped;
+use super::paging::Paging;
 use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
 use super::refusals::{BodyRefusals, Missing, Refusals};
 use super::state::AppState;
@@ -90,13 +91,11 @@ pub(super) async fn list(
     State(app): State<AppState>,
     mut query: Query,
 ) -> Result<Answer<Envelope<Vec<ApiKeyRecord>>>, Problem> {
-    let limit = query.limit(100);
-    let after = query.take("cursor", |cursor| Ok(cursor.to_owned()));
+    let paging = Paging::take(&mut query, "keys", 100, |name| Some(name.to_owned()));
     query.done()?;
-    let mut keys = app.store.api_keys(after.as_deref(), limit + 1).await?;
-    let more = keys.len() > limit as usize;
-    keys.truncate(limit as usize);
-    let next = keys.last().filter(|_| more).map(|key| key.name.to_string());
+    let after = paging.after.as_deref();
+    let mut keys = app.store.api_keys(after, paging.with_next()).await?;
+    let next = paging.cut(&mut keys, |key| key.name.to_string());
     Ok(Answer::page(keys, next))
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream;
 use super::audit_search::absolute;
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Query};
+use super::paging::Paging;
 use super::problem::Problem;
 use super::refusals::{Missing, Refusals};
 use super::state::AppState;
@@ -67,25 +68,15 @@ pub(super) async fn list(
     State(app): State<AppState>,
     mut query: Query,
 ) -> Result<Answer<Envelope<Vec<AuditRecord>>>, Problem> {
-    let limit = query.limit(100);
-    let before = query.take("cursor", |cursor| {
-        cursor
-            .parse()
-            .map_err(|_| "is not a cursor of this list".to_owned())
-    });
+    let paging = Paging::take(&mut query, "audit", 100, |number| number.parse().ok());
     let wanted = AuditQuery {
-        before,
-        limit: limit + 1,
+        before: paging.after,
+        limit: paging.with_next(),
         ..filters(&mut query, &app.clock)
     };
     query.done()?;
     let mut records = app.store.audit(&wanted).await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next = records
-        .last()
-        .filter(|_| more)
-        .map(|(number, _)| number.to_string());
+    let next = paging.cut(&mut records, |(number, _)| number.to_string());
     Ok(Answer::page(
         records.into_iter().map(|(_, record)| record).collect(),
         next,

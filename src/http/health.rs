@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::envelope::{Answer, Envelope};
 use super::extract::Query;
 use super::problem::{Problem, ProblemBody};
-use super::refusals::Refusals;
+use super::refusals::{OpenRefusals, Refusals};
 use super::state::AppState;
 
 /// The service lives, or is ready.
@@ -22,7 +22,7 @@ pub(super) struct Health {
 /// Whether the service lives.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "check_health", tag = "service", security(()),
-    responses((status = 200, description = "It lives", body = Envelope<Health>)),
+    responses((status = 200, description = "It lives", body = Envelope<Health>), OpenRefusals),
 )]
 pub(super) async fn live() -> Answer<Envelope<Health>> {
     Answer::one(Health { status: "ok" })
@@ -33,6 +33,7 @@ pub(super) async fn live() -> Answer<Envelope<Health>> {
     get, path = "/readyz", operation_id = "check_readiness", tag = "service", security(()),
     responses(
         (status = 200, description = "It is ready", body = Envelope<Health>),
+        OpenRefusals,
         (status = 500, description = "The database does not answer", body = ProblemBody,
             content_type = "application/problem+json"),
     ),

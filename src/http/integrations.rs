@@ -9,6 +9,7 @@ use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Json, Query};
 use super::integration_body::{self, IntegrationBody, IntegrationView, Purpose};
 use super::negotiation::{check_match, is_known, not_modified};
+use super::paging::Paging;
 use super::problem::{Problem, ProblemBody};
 use super::refusals::{BodyRefusals, Missing, Refusals, Stale};
 use super::state::AppState;
@@ -38,17 +39,15 @@ pub(super) async fn list(
     State(app): State<AppState>,
     mut query: Query,
 ) -> Result<Answer<Envelope<Vec<IntegrationView>>>, Problem> {
-    let limit = query.limit(1000);
-    let after = query.take("cursor", |cursor| Ok(cursor.to_owned()));
+    let paging = Paging::take(&mut query, "integrations", 1000, |name| Some(name.to_owned()));
     query.done()?;
-    let mut overviews = app.store.integrations(after.as_deref(), limit + 1).await?;
-    let more = overviews.len() > limit as usize;
-    overviews.truncate(limit as usize);
+    let after = paging.after.as_deref();
+    let mut overviews = app.store.integrations(after, paging.with_next()).await?;
+    let next = paging.cut(&mut overviews, |overview| {
+        overview.integration.settings.name.to_string()
+    });
     let views: Vec<_> = overviews.iter().map(|overview| view(overview, &app)).collect();
-    let last = overviews
-        .last()
-        .map(|overview| overview.integration.settings.name.to_string());
-    Ok(Answer::page(views, last.filter(|_| more)))
+    Ok(Answer::page(views, next))
 }
 
 /// Creates an integration; with `?run=true` starts its first run too (the Portal's *Create and Run*).

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::integration_body::{self, Purpose};
-use super::records::{pair_cursor, read_pair_cursor};
+use super::records::{pair_key, read_pair};
 use crate::domain::{
     Address, AllowedHosts, Context, Integration, IntegrationId, Pair, RunId, SettingsTag, Timestamp,
 };
@@ -147,7 +147,7 @@ const NO_CURSORS: [&str; 16] = [
 #[test]
 fn what_is_no_cursor_is_told_so() {
     for text in NO_CURSORS {
-        assert_eq!(read_pair_cursor(text), None, "{text:?}");
+        assert_eq!(read_pair(text), None, "{text:?}");
         assert!(text.parse::<RunId>().is_err(), "{text:?}");
     }
 }
@@ -259,13 +259,13 @@ proptest! {
         let Ok(ip) = Address::read(&ip) else { return Ok(()) };
         let context = ["cve", "cvss_rating", "cvss_score", "vuln_count"][context];
         let pair = Pair { ip, context: Context::read(context).unwrap() };
-        prop_assert_eq!(read_pair_cursor(&pair_cursor(pair)), Some(pair));
+        prop_assert_eq!(read_pair(&pair_key(pair)), Some(pair));
     }
 
     #[test]
     fn any_text_is_a_cursor_or_none(text in any::<String>()) {
-        if let Some(pair) = read_pair_cursor(&text) {
-            prop_assert_eq!(read_pair_cursor(&pair_cursor(pair)), Some(pair));
+        if let Some(pair) = read_pair(&text) {
+            prop_assert_eq!(read_pair(&pair_key(pair)), Some(pair));
         }
     }
 

@@ -25,11 +25,15 @@ pub(super) async fn require_acceptable(request: Request, next: Next) -> Response
 
 /// Whether the caller takes a media type. Without `Accept` it takes all; the closest range decides.
 fn accepts(headers: &HeaderMap, media: &str) -> bool {
-    let mut ranges = headers
+    // A range that cannot be read is one that takes nothing here, and the others of its line count.
+    let lines: Vec<_> = headers
         .get_all(header::ACCEPT)
         .into_iter()
-        .map(|value| value.to_str().unwrap_or_default())
-        .flat_map(|value| value.split(','))
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect();
+    let mut ranges = lines
+        .iter()
+        .flat_map(|line| line.split(','))
         .filter(|range| !range.trim().is_empty())
         .peekable();
     if ranges.peek().is_none() {
@@ -127,6 +131,14 @@ mod tests {
         ] {
             let headers = headers(header::ACCEPT, values);
             assert_eq!(accepts(&headers, "application/json"), taken, "{values:?}");
+        }
+        for (value, taken) in [
+            (b"text/\xe9".as_slice(), false),
+            (b"text/\xe9, application/json".as_slice(), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, header::HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(accepts(&headers, "application/json"), taken, "{value:?}");
         }
     }
 

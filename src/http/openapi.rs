@@ -11,8 +11,8 @@ use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Schema, SecurityRequireme
 use utoipa::{Modify, OpenApi as _};
 
 use super::openapi_bodies::{self, answer_with, part_of, refine};
-use super::refusals;
 use super::rules::{SCHEME, describe_layers};
+use super::{refusal_examples, refusals};
 
 /// What calls carried and answered in a tour of the service, by operation.
 const EXAMPLES: &str = include_str!("../../openapi/examples.json");
@@ -117,6 +117,7 @@ fn finish(document: &mut OpenApi) {
             }
             exemplify(operation, examples.remove(&id).unwrap_or_default());
             refine(operation);
+            refusal_examples::exemplify(operation);
         }
     }
 }
@@ -169,31 +170,69 @@ fn exemplify(operation: &mut Operation, mut examples: Examples) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_operation_has_a_name_of_verb_and_resource_and_an_example_of_what_it_takes_and_gives() {
+    /// What the calls do, in one word each.
+    const VERBS: [&str; 15] = [
+        "adopt", "approve", "cancel", "check", "create", "delete", "export", "follow", "list", "read",
+        "replace", "search", "start", "update", "verify",
+    ];
+
+    fn operations() -> Vec<(String, Value)> {
         let document: Value = serde_json::from_str(&openapi_json()).unwrap();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                let id = operation["operationId"].as_str().unwrap();
-                assert!(id.contains('_'), "{method} {path} is called {id}");
-                if let Some(body) = operation.get("requestBody") {
-                    let mut contents = body["content"].as_object().unwrap().values();
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations = paths.flat_map(|item| item.as_object().unwrap().values());
+        let named = |operation: &Value| {
+            (
+                operation["operationId"].as_str().unwrap().to_owned(),
+                operation.clone(),
+            )
+        };
+        operations.map(named).collect()
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_of_verb_and_resource() {
+        let mut known = std::collections::BTreeSet::new();
+        for (id, _) in operations() {
+            let (verb, resource) = id.split_once('_').expect("two words");
+            assert!(VERBS.contains(&verb), "{id}: {verb} is a new word");
+            let words = resource
+                .split('_')
+                .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+            assert!(words, "{id}");
+            assert!(known.insert(id.clone()), "{id} comes twice");
+        }
+    }
+
+    #[test]
+    fn every_body_that_is_taken_or_given_has_an_example() {
+        let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+        for (id, operation) in operations() {
+            let answers = operation["responses"].as_object().unwrap();
+            let described = answers.iter().map(|(status, answer)| {
+                let shared = answer["$ref"]
+                    .as_str()
+                    .and_then(|place| document.pointer(&place[1..]));
+                (status.as_str(), shared.unwrap_or(answer))
+            });
+            let request = operation.get("requestBody").map(|body| ("request", body));
+            for (what, body) in described.chain(request) {
+                assert!(
+                    body["description"].is_string() || what == "request",
+                    "{id} {what}"
+                );
+                let contents = body["content"].as_object();
+                for (media, content) in contents.into_iter().flatten() {
                     assert!(
-                        contents.all(|content| content.get("example").is_some()),
-                        "{id}: request"
+                        !content["example"].is_null(),
+                        "{id} {what}: {media} has no example"
                     );
+                    if media == "application/problem+json" {
+                        let status = content["example"]["status"].as_u64().unwrap();
+                        assert_eq!(status.to_string(), what, "{id}");
+                    }
                 }
-                let mut exemplified = 0;
-                for (status, response) in operation["responses"].as_object().unwrap() {
-                    let contents = response.get("content").and_then(Value::as_object);
-                    let with_example = contents
-                        .into_iter()
-                        .flat_map(serde_json::Map::values)
-                        .any(|content| content.get("example").is_some());
-                    exemplified += usize::from(status == "204" || status.starts_with('2') && with_example);
-                }
-                assert!(exemplified > 0, "{id}: no answer has an example");
             }
+            assert!(answers.keys().any(|status| status.starts_with('2')), "{id}");
         }
     }
 }

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 
 use super::envelope::Meta;
 use super::extract::{Id, Query};
+use super::paging::Paging;
 use super::problem::{Problem, ProblemBody, ProblemName};
-use super::records::{pair_cursor, read_pair_cursor};
+use super::records::{pair_key, read_pair};
 use super::refusals::Refusals;
 use super::state::AppState;
 use crate::domain::{Change, Counts, Labels, RunId, RunRecord, Trigger};
@@ -69,7 +70,9 @@ pub(super) struct PlanEnvelope {
     responses(
         (status = 200, description = "The steps", content(
             (PlanEnvelope = "application/json"),
-            (String = "text/plain"),
+            (String = "text/plain", example = json!("Dry run 01a20d2a-3996-73a0-af57-c27859874f3e of integration \
+                01a20d2a-3996-73a0-af57-c27859874f3d\n0 to add, 1 to change, 1 to remove, 0 held, 40 unchanged\n\
+                ~ 10.1.2.3 cvss_rating: high -> critical\n- 10.1.2.4 cve: CVE-2023-0123\n")),
         )),
         Refusals,
         (status = 404, description = "There is no such run, or it made no plan yet", body = ProblemBody,
@@ -83,21 +86,16 @@ pub(super) async fn list(
     mut query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let limit = query.limit(100);
-    let after = query.take("cursor", |text| {
-        read_pair_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
-    });
+    let paging = Paging::take(&mut query, format!("plan of {id}"), 100, read_pair);
     query.done()?;
     let run = app.store.run(id).await?;
     match app.store.plan_record(id).await? {
         PlanRecord::Kept => {}
-        PlanRecord::None => return Err(no_plan(&run)),
+        PlanRecord::None => return Err(no_plan(run.state.is_final())),
         PlanRecord::Dropped => return Err(dropped()),
     }
-    let mut steps = app.store.plan_steps(id, after, limit + 1).await?;
-    let more = steps.len() > limit as usize;
-    steps.truncate(limit as usize);
-    let next = steps.last().filter(|_| more).map(|step| pair_cursor(step.pair()));
+    let mut steps = app.store.plan_steps(id, paging.after, paging.with_next()).await?;
+    let next = paging.cut(&mut steps, |step| pair_key(step.pair()));
     if prefers_text(&headers) {
         let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
         return Ok(([kind], as_text(&run, &steps, next.as_deref())).into_response());
@@ -209,8 +207,9 @@ fn prefers_text(headers: &HeaderMap) -> bool {
     kinds.next().unwrap_or_default()
 }
 
-fn no_plan(run: &RunRecord) -> Problem {
-    let detail = if run.state.is_final() {
+/// The run has no plan, and if it ended will have none.
+pub(super) fn no_plan(ended: bool) -> Problem {
+    let detail = if ended {
         "The run ended before it had a plan; `failure` or `cancellation` of its record says why."
     } else {
         "The run has no plan yet. Ask again when its phase is `pushing`, or when it has ended."
@@ -218,7 +217,8 @@ fn no_plan(run: &RunRecord) -> Problem {
     Problem::new(ProblemName::NotFound, detail)
 }
 
-fn dropped() -> Problem {
+/// The plan is not kept any more.
+pub(super) fn dropped() -> Problem {
     let detail =
         "The plan is no longer kept: a newer run of the integration has one. The run's `counts` stay.";
     Problem::new(ProblemName::Gone, detail)

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Query};
+use super::paging::Paging;
 use super::problem::Problem;
 use super::refusals::{Missing, Refusals};
 use super::state::AppState;
@@ -62,10 +63,7 @@ pub(super) async fn list(
         Context::read(text)
             .ok_or_else(|| "must be `cve`, `cvss_rating`, `cvss_score` or `vuln_count`".to_owned())
     });
-    let limit = query.limit(1000);
-    let after = query.take("cursor", |text| {
-        read_pair_cursor(text).ok_or_else(|| "is not a cursor of this list".to_owned())
-    });
+    let paging = Paging::take(&mut query, format!("labels of {id}"), 1000, read_pair);
     query.done()?;
     app.store.integration(id).await?;
     let Some(account) = app.settings.account else {
@@ -79,29 +77,25 @@ pub(super) async fn list(
             &LedgerQuery {
                 ip,
                 context,
-                after,
-                limit: limit + 1,
+                after: paging.after,
+                limit: paging.with_next(),
             },
         )
         .await?;
-    let more = records.len() > limit as usize;
-    records.truncate(limit as usize);
-    let next = records
-        .last()
-        .filter(|_| more)
-        .map(|record| pair_cursor(record.pair));
+    let next = paging.cut(&mut records, |record| pair_key(record.pair));
     Ok(Answer::page(
         records.iter().map(LabelRecordView::new).collect(),
         next,
     ))
 }
 
-/// The cursor that begins a list of pairs after this one.
-pub(super) fn pair_cursor(pair: Pair) -> String {
+/// The key of a pair in lists of pairs.
+pub(super) fn pair_key(pair: Pair) -> String {
     format!("{}~{}", pair.ip, pair.context)
 }
 
-pub(super) fn read_pair_cursor(text: &str) -> Option<Pair> {
+/// The pair of a key.
+pub(super) fn read_pair(text: &str) -> Option<Pair> {
     let (ip, context) = text.split_once('~')?;
     Some(Pair {
         ip: Address::read(ip).ok()?,

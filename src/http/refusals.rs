@@ -6,16 +6,20 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use utoipa::IntoResponses;
 use utoipa::openapi::{Components, Content, Ref, RefOr, Response, ResponseBuilder};
 
 use super::problem::{FieldError, Problem, ProblemName};
 
 /// The media type of problems.
-const MEDIA_TYPE: &str = "application/problem+json";
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What every call that needs a key can answer.
 pub(super) struct Refusals;
+
+/// What a call that needs no key can answer: a header came twice.
+pub(super) struct OpenRefusals;
 
 /// What a call on something that may not exist can answer.
 pub(super) struct Missing;
@@ -151,14 +155,19 @@ impl Kind {
         } else {
             Problem::new(self.problem, self.example)
         };
-        let example = problem.body("3f1c7a52-6f0e-4d38-8f2b-6f3c1f0d9a11".to_owned());
         let mut content = Content::new(Some(Ref::from_schema_name("Problem")));
-        content.example = Some(serde_json::to_value(example).expect("plain data has a JSON form"));
+        content.example = Some(example_of(problem));
         ResponseBuilder::new()
             .description(self.description)
             .content(MEDIA_TYPE, content)
             .build()
     }
+}
+
+/// A problem as it would be answered.
+pub(super) fn example_of(problem: Problem) -> Value {
+    let body = problem.body("3f1c7a52-6f0e-4d38-8f2b-6f3c1f0d9a11".to_owned());
+    serde_json::to_value(body).expect("plain data has a JSON form")
 }
 
 /// References to kinds, by their status.
@@ -182,7 +191,7 @@ pub(super) fn of_types() -> BTreeMap<String, RefOr<Response>> {
 
 /// What a layer before the handlers can answer to a call that may be repeated.
 pub(super) fn of_repetitions() -> BTreeMap<String, RefOr<Response>> {
-    refer(&[&INVALID, &UNDER_WAY, &TOO_LARGE, &MISMATCH])
+    refer(&[&INVALID, &SLOW, &UNDER_WAY, &TOO_LARGE, &MISMATCH])
 }
 
 /// Writes the kinds down where calls refer to them.
@@ -197,6 +206,12 @@ pub(super) fn describe(components: &mut Components) {
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refer(&[&INVALID, &UNAUTHORIZED, &RATE_LIMITED, &FAULT])
+    }
+}
+
+impl IntoResponses for OpenRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refer(&[&INVALID])
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 
 use super::envelope::{Answer, Envelope, RunEnvelope};
 use super::extract::{Id, Query};
+use super::paging::Paging;
 use super::problem::{Problem, ProblemBody};
 use super::refusals::{Missing, Refusals};
 use super::run_calls::NoRecord;
@@ -122,23 +123,17 @@ async fn page(
     mut query: Query,
     integration: Option<IntegrationId>,
 ) -> Result<Answer<Envelope<Vec<RunRecord>>>, Problem> {
-    let limit = query.limit(100);
-    let before = query.take("cursor", |cursor| {
-        cursor
-            .parse()
-            .map_err(|_| "is not a cursor of this list".to_owned())
-    });
+    let list = integration.map_or_else(|| "runs".to_owned(), |id| format!("runs of {id}"));
+    let paging = Paging::take(&mut query, list, 100, |id| id.parse().ok());
     query.done()?;
     let mut runs = app
         .store
         .runs(&RunsQuery {
             integration,
-            before,
-            limit: limit + 1,
+            before: paging.after,
+            limit: paging.with_next(),
         })
         .await?;
-    let more = runs.len() > limit as usize;
-    runs.truncate(limit as usize);
-    let next = runs.last().filter(|_| more).map(|run| run.id.to_string());
+    let next = paging.cut(&mut runs, |run| run.id.to_string());
     Ok(Answer::page(runs, next))
 }

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # The committed OpenAPI document, by the tools of those who call the API:
 #
-#   tests/clients/run.sh PROGRAM [lint] [schemathesis] [python] [typescript]
+#   tests/clients/run.sh PROGRAM [lint] [examples] [schemathesis] [python] [typescript]
 #
 # PROGRAM is the wiz-context to try; it runs with the simulator behind it, at free ports of 127.0.0.1. Without further
-# words all four are done: redocly lints the document, schemathesis tries the service for at most SCHEMATHESIS_SECONDS (150),
-# and a Python and a TypeScript client are made of the document and do Create and Run, wait, labels. Needs Python 3.10 with
+# words all five are done: redocly lints the document, its examples are held against its schemas, schemathesis tries the
+# service for at most SCHEMATHESIS_SECONDS (150), and a Python and a TypeScript client are made of the document and do Create
+# and Run, wait, labels. Needs Python 3.10 with
 # venv, Node 20.19 with npm, and their package registries; what it installs goes to target/clients, the clients themselves
 # to a folder that is removed.
 set -euo pipefail
 
-program=$(realpath "${1:?usage: run.sh PROGRAM [lint] [schemathesis] [python] [typescript]}")
+program=$(realpath "${1:?usage: run.sh PROGRAM [lint] [examples] [schemathesis] [python] [typescript]}")
 shift
-wanted=" ${*:-lint schemathesis python typescript} "
+wanted=" ${*:-lint examples schemathesis python typescript} "
 unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
 here=$(realpath "$(dirname "$0")")
 project=$(realpath "$here/../..")
@@ -37,7 +38,7 @@ if does lint || does typescript; then
         }
     fi
 fi
-if does schemathesis || does python; then
+if does examples || does schemathesis || does python; then
     python=$(command -v python3) || missing "needs Python 3.10 or later"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || missing "$("$python" --version); 3.10 or later is needed"
     if ! cmp -s "$here/requirements.txt" "$tools/requirements.txt"; then
@@ -62,6 +63,12 @@ cd "$place"
 
 if does lint; then
     "$tools/node_modules/.bin/redocly" lint --config "$project/openapi/redocly.yaml" "$document"
+fi
+
+if does examples; then
+    openapi-spec-validator "$document"
+    # It comes with schemathesis.
+    python3 "$here/python/examples.py" "$document"
 fi
 
 wait_for() {

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod audit;
+mod document;
+mod every_call;
 mod idempotency;
 mod keys;
+mod pages;
 mod roles;
 mod secret;
 mod semantics;

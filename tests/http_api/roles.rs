@@ -1,11 +1,11 @@
 //! Each call with each role, and with none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
-use wiz_context::http::openapi_json;
+use serde_json::json;
 
+use crate::document::{Call, DOCUMENT, calls, filled};
 use crate::service::Service;
 
 /// What each call is to need. The document is compared with it, and the service with both.
@@ -57,25 +57,14 @@ const NEEDED: [(&str, &[&str]); 4] = [
         ],
     ),
 ];
+
+/// What is served beside the calls of the document, to everybody: the document itself, and the pages that show it.
+const OPEN: [&str; 4] = [DOCUMENT, "/docs", "/docs/", "/docs/{*rest}"];
+
 const ROLES: [&str; 4] = ["none", "readonly", "operator", "admin"];
 
-/// The calls of the document: method, path and operation.
-fn calls() -> Vec<(Method, String, Value)> {
-    let document: Value = serde_json::from_str(&openapi_json()).unwrap();
-    let mut calls = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap() {
-            if operation["operationId"].is_string() {
-                let method = method.to_uppercase().parse().unwrap();
-                calls.push((method, path.clone(), operation.clone()));
-            }
-        }
-    }
-    calls
-}
-
-fn needed(operation: &Value) -> usize {
-    let id = operation["operationId"].as_str().unwrap();
+fn needed(call: &Call) -> usize {
+    let id = call.id();
     let role = NEEDED.iter().find(|(_, calls)| calls.contains(&id));
     let (role, _) = role.unwrap_or_else(|| panic!("{id} is not in the table of roles"));
     ROLES.iter().position(|other| other == role).unwrap()
@@ -86,9 +75,10 @@ fn the_document_tells_the_role_of_each_call() {
     let calls = calls();
     let listed: usize = NEEDED.iter().map(|(_, calls)| calls.len()).sum();
     assert_eq!(calls.len(), listed, "a call of the table is gone");
-    for (_, path, operation) in calls {
+    for call in calls {
+        let (path, operation) = (&call.path, &call.operation);
         let security = &operation["security"];
-        match ROLES[needed(&operation)] {
+        match ROLES[needed(&call)] {
             "none" => assert_eq!(*security, json!([{}]), "{path}"),
             role => {
                 assert_eq!(*security, json!([{ "api_key": [role] }]), "{path}");
@@ -108,18 +98,13 @@ async fn each_call_takes_the_roles_that_it_should_and_no_other() {
     for role in &ROLES[1..] {
         keys.insert(*role, service.make_key(&format!("the {role}"), role).await.1);
     }
-    let absent = "01a20d2a-3996-73a0-af57-c27859874f3e";
-    for (method, path, operation) in calls() {
-        let needed = needed(&operation);
-        let path = ["{id}", "{run}"]
-            .iter()
-            .fold(path.replace("{ip}", "10.0.0.1"), |path, name| {
-                path.replace(name, absent)
-            });
-        let methods = if method == Method::GET {
+    for call in calls() {
+        let needed = needed(&call);
+        let path = filled(&call.path);
+        let methods = if call.method == Method::GET {
             vec![Method::GET, Method::HEAD]
         } else {
-            vec![method]
+            vec![call.method]
         };
         for method in methods {
             for (at, role) in ROLES.iter().enumerate() {
@@ -142,6 +127,55 @@ async fn each_call_takes_the_roles_that_it_should_and_no_other() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The paths that a router serves, as its `Debug` lists them.
+fn paths(router: &axum::Router) -> BTreeSet<String> {
+    let text = format!("{router:?}");
+    let (_, listed) = text.split_once("paths: {").expect("a router lists its paths");
+    let (listed, _) = listed.split_once("} }").expect("the list has an end");
+    let paths = listed.split('"').filter(|part| part.starts_with('/'));
+    paths.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_served_but_the_calls_of_the_document_and_what_is_open_on_purpose() {
+    let service = Service::start().await;
+    let served = paths(&service.router);
+    let mut known: BTreeSet<String> = calls().into_iter().map(|call| call.path).collect();
+    known.extend(OPEN.map(str::to_owned));
+    assert_eq!(
+        served, known,
+        "each route is in the document, or in the list of open ones"
+    );
+    // The list would tell of a route that nobody thought of.
+    let more = service
+        .router
+        .clone()
+        .route("/forgotten", axum::routing::get(|| async {}));
+    assert!(paths(&more).contains("/forgotten"));
+}
+
+#[tokio::test]
+async fn what_is_open_on_purpose_is_there_to_be_read_and_no_more() {
+    let service = Service::start().await;
+    for path in OPEN {
+        let path = path.replace("{*rest}", "index.css");
+        for method in [Method::GET, Method::HEAD] {
+            let answer = service.call_as(None, method.clone(), &path, None, &[]).await;
+            let status = answer.status;
+            assert!(
+                status == StatusCode::OK || status == StatusCode::SEE_OTHER,
+                "{method} {path}: {status}"
+            );
+        }
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let answer = service
+                .call_as(None, method.clone(), &path, Some(json!({})), &[])
+                .await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
         }
     }
 }

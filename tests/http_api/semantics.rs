@@ -8,9 +8,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::document::DOCUMENT;
 use crate::service::{INTEGRATIONS, KEY, Service, id};
-
-const DOCUMENT: &str = "/api/v1/openapi.json";
 
 #[tokio::test]
 async fn who_has_the_version_already_is_told_so_without_a_body() {

@@ -123,3 +123,70 @@ async fn heads_beyond_all_measure_are_refused_and_not_kept() {
     rig.is_well().await;
     rig.stop().await;
 }
+
+/// What cannot be read as a request is answered before there is one: without a body, an id or a place in the log.
+#[tokio::test]
+async fn what_is_no_request_gets_a_bare_status_and_the_end_of_its_connection() {
+    let rig = Rig::start(|_| {}).await;
+    let many: Vec<_> = (0..150).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many = many.concat();
+    let long = format!("x-long: {}\r\n", "a".repeat(500_000));
+    for (head, status) in [
+        (
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nx\0y: 1\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nno colon\r\n\r\n".to_owned(),
+            400,
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nx : 1\r\n\r\n".to_owned(),
+            400,
+        ),
+        ("GET /healthz HTTP/9.9\r\nhost: a\r\n\r\n".to_owned(), 400),
+        ("GET /a b HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), 400),
+        (format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431),
+        (format!("GET /healthz HTTP/1.1\r\nhost: a\r\n{long}\r\n"), 431),
+        (
+            format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(70_000)),
+            414,
+        ),
+    ] {
+        let answer = answer(rig.raw(head.as_bytes()).await);
+        let told = head.get(..60).unwrap_or(&head);
+        assert_eq!(answer.status, status, "{told:?}: {}", answer.text);
+        assert_eq!(answer.header("connection"), Some("close"), "{told:?}");
+        assert_eq!(answer.header("content-length"), Some("0"), "{told:?}");
+        assert_eq!(answer.header("x-request-id"), None, "{told:?}");
+        assert!(answer.text.ends_with("\r\n\r\n"), "{told:?}");
+    }
+    rig.is_well().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_header_of_other_bytes_than_ascii_reaches_the_service_and_is_no_fault_of_its() {
+    let rig = Rig::start(|_| {}).await;
+    for (name, status) in [
+        ("authorization", 401),
+        ("accept", 406),
+        ("idempotency-key", 200),
+        ("if-match", 200),
+        ("prefer", 200),
+        ("x-request-id", 200),
+    ] {
+        let key = if name == "authorization" {
+            String::new()
+        } else {
+            format!("authorization: Bearer {KEY}\r\n")
+        };
+        let head = format!("GET {INTEGRATIONS} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{key}{name}: ");
+        let bytes = [head.as_bytes(), b"\xc3\x28\xff", b"\r\n\r\n"].concat();
+        let answer = answer(rig.raw(&bytes).await);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text);
+        let id = answer.header("x-request-id").unwrap();
+        assert!(!id.is_empty() && id.is_ascii(), "{name}: {id}");
+    }
+    rig.stop().await;
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{INTEGRATIONS, Rig};
 
-/// Texts that no list of numbers, runs or pairs gave out.
+/// Texts that no list gave out.
 const ODD: [&str; 20] = [
     " ",
     "null",
@@ -87,7 +87,7 @@ async fn page_by_page_each_list_is_the_whole_one() {
 }
 
 #[tokio::test]
-async fn a_made_up_cursor_is_refused_or_a_place_in_the_list() {
+async fn a_made_up_cursor_is_refused() {
     let (rig, one) = filled().await;
     let long = "9".repeat(4_000);
     for odd in ODD.into_iter().chain([long.as_str()]) {
@@ -96,6 +96,8 @@ async fn a_made_up_cursor_is_refused_or_a_place_in_the_list() {
             "/api/v1/runs".to_owned(),
             format!("{one}/runs"),
             format!("{one}/labels"),
+            INTEGRATIONS.to_owned(),
+            "/api/v1/api-keys".to_owned(),
             "/api/v1/audit".to_owned(),
             "/api/v1/runs/019aa6c2-0000-7000-8000-000000000000/plan".to_owned(),
         ] {
@@ -108,20 +110,6 @@ async fn a_made_up_cursor_is_refused_or_a_place_in_the_list() {
                 answer.text
             );
             assert!(answer.text.len() < 2_000, "{line}");
-        }
-        // Names are in an order, so any text has a place among them.
-        for path in [INTEGRATIONS, "/api/v1/api-keys"] {
-            let data = page(&rig, &format!("{path}?cursor={cursor}")).await["data"].clone();
-            let names: Vec<_> = data
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|item| item["name"].clone())
-                .collect();
-            assert!(
-                names.iter().all(|name| name.as_str().unwrap() > odd),
-                "{path} {odd:?}: {names:?}"
-            );
         }
     }
     rig.stop().await;

@@ -19,6 +19,7 @@ mod healing;
 mod holds;
 mod joining;
 mod last_report;
+mod pages;
 mod plans;
 mod reasons;
 mod removal;
