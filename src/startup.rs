@@ -68,7 +68,7 @@ impl Service {
     pub async fn stop(self, patience: Duration) -> bool {
         let in_time = self.shutdown.finish(patience).await;
         let closed = tokio::time::timeout(CLOSE_PATIENCE, async {
-            self.store_of_runs.close().await;
+            self.store_of_runs.close_readers().await;
             self.store.close().await;
         })
         .await;

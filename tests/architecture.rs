@@ -17,7 +17,8 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     (
         "worker",
         &[
-            "clock", "domain", "fusion", "metrics", "outgoing", "pipeline", "shutdown", "store", "wiz",
+            "behind", "clock", "domain", "fusion", "metrics", "outgoing", "pipeline", "shutdown", "store",
+            "wiz",
         ],
     ),
     (

@@ -164,10 +164,16 @@ impl Store {
             .all(|pool| u32::try_from(pool.num_idle()) == Ok(pool.size()))
     }
 
-    /// Closes all connections, so that SQLite folds the WAL into the file.
+    /// Closes all connections, so that SQLite folds the WAL into the file. A reader cannot do that: those of
+    /// [`Store::with_own_readers`] are closed before.
     pub async fn close(&self) {
-        self.readers.close().await;
+        self.close_readers().await;
         self.writer.close().await;
+    }
+
+    /// Closes the connections to read by.
+    pub(crate) async fn close_readers(&self) {
+        self.readers.close().await;
     }
 
     /// Begins a transaction that may write. It takes the write lock at once: one that reads first and writes later could
