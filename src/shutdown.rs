@@ -59,6 +59,11 @@ impl Shutdown {
         }
     }
 
+    /// Whether there is a runtime for tasks that go behind others.
+    pub(crate) const fn has_background(&self) -> bool {
+        self.behind.is_some()
+    }
+
     /// Carries out what belongs to the tasks that go behind others: the threads that it starts do so too.
     ///
     /// # Errors

@@ -104,7 +104,11 @@ pub async fn start_with(
     let store_of_runs = shutdown
         .run_behind(async move { open(&settings).await })
         .await??;
-    let store = store_of_runs.with_own_readers().await?;
+    let store = if shutdown.has_background() {
+        store_of_runs.with_own_readers().await?
+    } else {
+        store_of_runs.clone()
+    };
     let admin_key = admin_key(&config, &store).await?;
     let wanted = config.installation.as_ref().map(InstallationName::as_str);
     let installation = store.installation(wanted, clock.now()).await?;

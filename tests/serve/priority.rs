@@ -22,8 +22,9 @@ fn niceness(process: u32) -> BTreeMap<String, Vec<i32>> {
 }
 
 #[test]
-fn the_threads_of_runs_go_behind_those_of_the_api() {
-    let program = Place::new().serve();
+fn the_threads_of_runs_go_behind_those_of_the_api_and_leave_one_file_behind() {
+    let place = Place::new();
+    let program = place.serve();
     let own = niceness(std::process::id())
         .into_values()
         .flatten()
@@ -52,4 +53,6 @@ fn the_threads_of_runs_go_behind_those_of_the_api() {
     databases.sort_unstable();
     assert_eq!(databases, [false, true, true], "{threads:?}");
     program.stop();
+    // The last connection to go was one that writes.
+    assert!(place.path("test.db").is_file() && !place.path("test.db-wal").exists());
 }
