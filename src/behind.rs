@@ -46,7 +46,16 @@ pub fn runtime() -> io::Result<Runtime> {
 /// priority for each thread; elsewhere nothing happens.
 fn let_others_first() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(BELOW) {
+    if let Err(error) = go_behind_the_first_thread() {
         tracing::debug!(%error, "the priority of a thread stays as it is");
     }
+}
+
+/// A thread begins with the priority of the one that started it, which may be one that goes behind already.
+#[cfg(target_os = "linux")]
+fn go_behind_the_first_thread() -> rustix::io::Result<()> {
+    use rustix::process::{getpid, getpriority_process, setpriority_process};
+
+    let first = getpriority_process(Some(getpid()))?;
+    setpriority_process(None, first + BELOW)
 }
