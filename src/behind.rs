@@ -2,6 +2,8 @@
 //! API, whose answers take less than a millisecond.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::sync::Once;
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
@@ -47,7 +49,10 @@ pub fn runtime() -> io::Result<Runtime> {
 fn let_others_first() {
     #[cfg(target_os = "linux")]
     if let Err(error) = go_behind_the_first_thread() {
-        tracing::debug!(%error, "the priority of a thread stays as it is");
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(%error, "runs keep the priority of the API; let the process call setpriority");
+        });
     }
 }
 

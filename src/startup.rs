@@ -156,7 +156,10 @@ pub async fn start_with(
     let app = AppState {
         store: store.clone(),
         desk,
-        checker: Checker::new(workers.clone()),
+        checker: Checker::new(Workers {
+            store: store.clone(),
+            ..workers.clone()
+        }),
         clock: clock.clone(),
         metrics,
         ending: shutdown.token(),

@@ -74,12 +74,16 @@ struct Shape {
     others: &'static [&'static str],
 }
 
+/// What a host's name has before the zone of Wiz that it is in.
+fn labels_below_a_zone(host: &str) -> Option<&str> {
+    ZONES
+        .iter()
+        .find_map(|zone| host.strip_suffix(zone)?.strip_suffix('.'))
+}
+
 impl Shape {
     fn check(&self, host: &str) -> Result<(), EndpointError> {
-        let labels = ZONES
-            .iter()
-            .find_map(|zone| host.strip_suffix(zone)?.strip_suffix('.'));
-        match labels {
+        match labels_below_a_zone(host) {
             Some(labels) if labels.split('.').all(is_label) => {
                 let first = labels.split('.').next().unwrap_or_default();
                 if self.others.contains(&first) {
@@ -211,9 +215,12 @@ impl TokenUrl {
         self.0.url()
     }
 
-    /// The audience that a token is asked for: `beyond-api` at the older hosts, which are Auth0's, else `wiz-api`.
+    /// The audience that a token is asked for: `beyond-api` at Wiz's older hosts, which are Auth0's, else `wiz-api`.
     pub fn audience(&self) -> &'static str {
-        let is_auth0 = |host: &str| host == OLDER_TOKEN_HOST || host.starts_with("auth0.");
+        let is_auth0 = |host: &str| {
+            host == OLDER_TOKEN_HOST
+                || labels_below_a_zone(host).is_some_and(|labels| labels.split('.').next() == Some("auth0"))
+        };
         if self.url().host_str().is_some_and(is_auth0) {
             "beyond-api"
         } else {
@@ -336,5 +343,9 @@ mod tests {
             assert_eq!(TokenUrl::read(url, &none).unwrap().audience(), audience);
         }
         assert!(TokenUrl::read("https://auth.app.wiz.io.evil.example/oauth/token", &none).is_err());
+        // A host of one's own is not Auth0's, whatever its name.
+        let own = "auth0.corp.example".parse().unwrap();
+        let own = TokenUrl::read("https://auth0.corp.example/oauth/token", &own).unwrap();
+        assert_eq!(own.audience(), "wiz-api");
     }
 }

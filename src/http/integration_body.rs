@@ -292,7 +292,7 @@ fn read_wiz(
         Some(Value::String(text)) if is_secret(text) => Some(ClientSecret::new(text.trim())),
         Some(_) => reader.fault(
             "/wiz/clientsecret",
-            "must be the secret itself, a text that is neither empty nor a mask; leave it out to keep the stored one",
+            "must be the secret itself, a text without control characters that is neither empty nor a mask; leave it out to keep the stored one",
         ),
         None => {
             let stored = present.map(|present| &present.settings.wiz);

@@ -52,7 +52,8 @@ fn the_threads_of_runs_go_behind_those_of_the_api_and_leave_one_file_behind() {
         .flat_map(|(_, nices)| nices.iter().map(|nice| *nice == below))
         .collect();
     databases.sort_unstable();
-    assert_eq!(databases, [false, true, true], "{threads:?}");
+    // The runs read by more of them when several of their tasks do.
+    assert_eq!(databases.first_chunk(), Some(&[false, true, true]), "{threads:?}");
     program.stop();
     // The last connection to go was one that writes.
     assert!(place.path("test.db").is_file() && !place.path("test.db-wal").exists());
