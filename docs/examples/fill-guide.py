@@ -3,6 +3,11 @@
 
     SIMULATOR=127.0.0.1:9000 SERVICE=127.0.0.1:8080 docs/examples/tour.sh target/release/wiz-context /tmp/kept
     docs/examples/fill-guide.py /tmp/kept
+    docs/examples/fill-guide.py --check /tmp/kept
+
+With `--check` nothing is written: it fails when the guide tells another call than the tour made, or an answer of another
+shape than the tour got. The shape is the status, the names of headers, and the members and types of JSON; ids, times,
+figures and how many there are of something may differ.
 
 Values stay as they came. Line breaks are put in for reading, and `…` stands for what is left out: the further items of
 long lists, and of runs, statuses and integrations what another example shows.
@@ -133,7 +138,82 @@ def block(example, kept):
     return f"```console\n{told}\n```"
 
 
+def merged(one, other):
+    """What two shapes have in common; null and nothing fit to all."""
+    if one in (None, other):
+        return other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: merged(one.get(name), other.get(name)) for name in one.keys() | other.keys()}
+    return one if other is None else f"{one} or {other}"
+
+
+def shape(value):
+    """Members and types. Items of a list have one shape together."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        items = None
+        for item in value:
+            items = merged(items, shape(item))
+        return {"[]": items}
+    return None if value is None else {bool: "truth", str: "text"}.get(type(value), "number")
+
+
+def unlike(one, other, place=""):
+    """Where two shapes differ."""
+    if None in (one, other) or one == other:
+        return []
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [f"{place or 'the whole'} is {one} in the guide and {other} now"]
+    names = sorted(one.keys() ^ other.keys())
+    told = [f"{place}/{name} is {'not in the guide' if name in other else 'only in the guide'}" for name in names]
+    for name in sorted(one.keys() & other.keys()):
+        told += unlike(one[name], other[name], f"{place}/{name}")
+    return told
+
+
+def parts(example, output):
+    """The headers of an output, and the shape of its body; lines that are no JSON stand without their figures."""
+    head, body = "", output
+    if output.startswith("HTTP/"):
+        head, _, body = output.partition("\n\n")
+    headers = {line.split(":")[0]: "line" for line in head.splitlines()}
+    if example == EVENTS:
+        body = "[" + ",".join(line[6:] for line in body.splitlines() if line.startswith("data: ")) + "]"
+    elif example == LINES:
+        body = "[" + ",".join(body.splitlines()) + "]"
+    try:
+        # Without the signs of what is left out.
+        return headers, shape(json.loads(re.sub(r",?\s*…", "", body)))
+    except ValueError:
+        figures = r"(?<=cursor=)\S+|[0-9a-f-]*[0-9][0-9a-f-]*"
+        return headers, {re.sub(figures, "0", line): "line" for line in body.splitlines()}
+
+
+def check(kept):
+    """Tells what of the guide is not as the tour had it."""
+    told = []
+    guide = GUIDE.read_text()
+    for example, text in re.findall(r"<!-- example:(.+?) -->\n(.*?)\n<!-- /example -->", guide, re.DOTALL):
+        file = kept / example
+        if not file.exists():
+            told.append(f"{example}: the tour kept nothing of it")
+            continue
+        kept_text = file.read_text()
+        call = "```console\n$ " + kept_text.split("\n----\n", 1)[0] + "\n"
+        if not text.startswith(call):
+            told.append(f"{example}: the tour makes another call")
+            continue
+        outputs = (whole.removeprefix(call).removesuffix("```").strip("\n") for whole in (text, block(example, kept_text)))
+        for there, now in zip(*(parts(example, output) for output in outputs)):
+            told += [f"{example}: {line}" for line in unlike(there, now)]
+    if told:
+        sys.exit("docs/api-guide.md is not what the service answers; fill it anew:\n" + "\n".join(told))
+
+
 def main():
+    if sys.argv[1] == "--check":
+        return check(Path(sys.argv[2]))
     kept = Path(sys.argv[1])
     missing = []
 

@@ -705,6 +705,18 @@ curl -s "$BASE/metrics" -H "Authorization: Bearer $KEY" | grep -E '^wiz_context_
 CALL
 has 'wiz_context_runs_total{state="failed",kind="incomplete",trigger="manual"} 1'
 
+title "The document, and the pages that show it"
+call read_document <<'CALL'
+curl -s "$BASE/api/v1/openapi.json" | grep -E '^  "openapi"|^    "(title|version)"|"operationId": "(start|list)_'
+CALL
+has '"openapi": "3.1.0"'
+call read_docs <<'CALL'
+curl -sI "$BASE/docs/"
+CALL
+has 'HTTP/1.1 200 '
+has 'content-type: text/html'
+OUT=${OUT//$'\r'/}
+
 # ---- the end
 
 title "Delete: the labels stay, and runs and records too"
