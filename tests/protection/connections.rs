@@ -128,8 +128,7 @@ async fn heads_beyond_all_measure_are_refused_and_not_kept() {
 #[tokio::test]
 async fn what_is_no_request_gets_a_bare_status_and_the_end_of_its_connection() {
     let rig = Rig::start(|_| {}).await;
-    let many: Vec<_> = (0..150).map(|number| format!("x-{number}: 1\r\n")).collect();
-    let many = many.concat();
+    let many = "x-more: 1\r\n".repeat(150);
     let long = format!("x-long: {}\r\n", "a".repeat(500_000));
     for (head, status) in [
         (
