@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
-use super::integration_body::escaped;
-use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::faults::Faults;
+use super::problem::{Problem, ProblemBody, ProblemName};
 use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{Address, Context, Pair};
@@ -102,35 +102,11 @@ fn read(body: &Value) -> Result<Vec<Pair>, Problem> {
     let (mut pairs, mut faults) = (Vec::with_capacity(items.len()), Faults::default());
     for (at, item) in items.iter().enumerate() {
         pairs.extend(pair(at, item, &mut faults));
-        if faults.errors.len() >= MAX_FAULTS {
+        if faults.count() >= MAX_FAULTS {
             break;
         }
     }
     faults.none().map(|()| pairs)
-}
-
-#[derive(Default)]
-struct Faults {
-    errors: Vec<FieldError>,
-    unknown: bool,
-}
-
-impl Faults {
-    fn add(&mut self, pointer: String, detail: impl Into<String>) {
-        self.errors.push(FieldError::new(pointer, detail));
-    }
-
-    fn none(self) -> Result<(), Problem> {
-        if self.errors.is_empty() {
-            return Ok(());
-        }
-        let name = if self.unknown {
-            ProblemName::UnknownMember
-        } else {
-            ProblemName::InvalidBody
-        };
-        Err(Problem::of_members(name, self.errors))
-    }
 }
 
 fn pair(at: usize, item: &Value, faults: &mut Faults) -> Option<Pair> {
@@ -138,14 +114,8 @@ fn pair(at: usize, item: &Value, faults: &mut Faults) -> Option<Pair> {
         faults.add(format!("/{at}"), "must be an object with `ip` and `context`");
         return None;
     };
-    for name in members
-        .keys()
-        .filter(|name| !["ip", "context"].contains(&name.as_str()))
-    {
-        faults.unknown = true;
-        let detail = "is not a member of a pair; send `ip` and `context` only";
-        faults.add(format!("/{at}/{}", escaped(name)), detail);
-    }
+    let detail = "is not a member of a pair; send `ip` and `context` only";
+    faults.refuse_unknown(members, &format!("/{at}"), &["ip", "context"], detail);
     let mut text = |name: &str| {
         let value = members.get(name).and_then(Value::as_str);
         if value.is_none() {

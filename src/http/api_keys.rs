@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Id, Json, Query};
-use super::integration_body::escaped;
+use super::faults::Faults;
 use super::paging::Paging;
-use super::problem::{FieldError, Problem, ProblemBody, ProblemName};
+use super::problem::{Problem, ProblemBody};
 use super::refusals::{BodyRefusals, Missing, Refusals};
 use super::state::AppState;
 use crate::domain::{ApiKey, ApiKeyId, ApiKeyName, ApiKeyRecord, Role, Timestamp};
@@ -171,19 +171,16 @@ pub(super) async fn delete(
 fn read(body: &Value, now: Timestamp) -> Result<NewApiKey, Problem> {
     let empty = Map::new();
     let members = body.as_object().unwrap_or(&empty);
-    let (mut errors, mut problem) = (Vec::new(), ProblemName::InvalidBody);
+    let mut faults = Faults::default();
     if !body.is_object() {
-        errors.push(FieldError::new("", "must be an object with `name` and `role`"));
+        faults.add("", "must be an object with `name` and `role`");
     }
-    for member in members.keys() {
-        if !["name", "role", "expires_at"].contains(&member.as_str()) {
-            problem = ProblemName::UnknownMember;
-            errors.push(FieldError::new(
-                format!("/{}", escaped(member)),
-                "is not a member of a key",
-            ));
-        }
-    }
+    faults.refuse_unknown(
+        members,
+        "",
+        &["name", "role", "expires_at"],
+        "is not a member of a key",
+    );
     let name = match members.get("name") {
         Some(Value::String(name)) => name.parse::<ApiKeyName>().map_err(|error| error.to_string()),
         Some(_) => Err("must be a text".to_owned()),
@@ -200,22 +197,22 @@ fn read(body: &Value, now: Timestamp) -> Result<NewApiKey, Problem> {
         },
     };
     match (name, role, expires_at) {
-        (Ok(name), Ok(role), Ok(expires_at)) if errors.is_empty() => Ok(NewApiKey {
+        (Ok(name), Ok(role), Ok(expires_at)) if faults.count() == 0 => Ok(NewApiKey {
             name,
             role,
             expires_at,
         }),
         (name, role, expires_at) => {
-            let faults = [
+            for (pointer, detail) in [
                 ("/name", name.err()),
                 ("/role", role.err()),
                 ("/expires_at", expires_at.err()),
-            ];
-            let faults = faults
-                .into_iter()
-                .filter_map(|(pointer, detail)| Some((pointer, detail?)));
-            errors.extend(faults.map(|(pointer, detail)| FieldError::new(pointer, detail)));
-            Err(Problem::of_members(problem, errors))
+            ] {
+                if let Some(detail) = detail {
+                    faults.add(pointer, detail);
+                }
+            }
+            Err(faults.problem())
         }
     }
 }

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::envelope::{Answer, Envelope};
 use super::extract::{Json, Query};
-use super::integration_body::escaped;
-use super::problem::{FieldError, Problem, ProblemName};
+use super::faults::Faults;
+use super::problem::Problem;
 use super::refusals::{BodyRefusals, Refusals};
 use super::state::AppState;
 use crate::domain::{AuditCondition, Timestamp};
@@ -80,31 +80,23 @@ pub(super) async fn search(
 fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<String>>), Problem> {
     let empty = Map::new();
     let members = body.as_object().unwrap_or(&empty);
-    let mut errors = Vec::new();
-    let mut name = ProblemName::InvalidBody;
+    let mut faults = Faults::default();
     if !body.is_object() {
-        errors.push(FieldError::new("", "must be an object with `start` and `end`"));
+        faults.add("", "must be an object with `start` and `end`");
     }
-    for member in members.keys() {
-        if !["start", "end", "size", "from", "include", "search"].contains(&member.as_str()) {
-            name = ProblemName::UnknownMember;
-            errors.push(FieldError::new(
-                format!("/{}", escaped(member)),
-                "is not a member of a search",
-            ));
-        }
-    }
+    let known = ["start", "end", "size", "from", "include", "search"];
+    faults.refuse_unknown(members, "", &known, "is not a member of a search");
     let mut time = |member: &str| match members.get(member).map(Value::as_i64) {
         Some(Some(time)) => Some(absolute(time, now)),
         Some(None) => {
-            errors.push(FieldError::new(format!("/{member}"), "must be a whole number"));
+            faults.add(format!("/{member}"), "must be a whole number");
             None
         }
         None => {
-            errors.push(FieldError::new(
+            faults.add(
                 format!("/{member}"),
                 "is missing: milliseconds since 1970, or negative seconds back",
-            ));
+            );
             None
         }
     };
@@ -122,7 +114,7 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
                             bounds.start(),
                             bounds.end()
                         );
-                        errors.push(FieldError::new(format!("/{member}"), detail));
+                        faults.add(format!("/{member}"), detail);
                         default
                     })
             }
@@ -136,10 +128,7 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
         Some(value) => match serde_json::from_value::<Vec<String>>(value.clone()) {
             Ok(include) if include.len() <= 100 => Some(include).filter(|include| !include.is_empty()),
             _ => {
-                errors.push(FieldError::new(
-                    "/include",
-                    "must be an array of at most 100 names of members",
-                ));
+                faults.add("/include", "must be an array of at most 100 names of members");
                 None
             }
         },
@@ -150,12 +139,10 @@ fn read_search(body: &Value, now: Timestamp) -> Result<(AuditQuery, Option<Vec<S
         Some(_) => Err("must be a text, as in `action == run_end && user != scheduler`".to_owned()),
     };
     let condition = condition.unwrap_or_else(|detail| {
-        errors.push(FieldError::new("/search", detail));
+        faults.add("/search", detail);
         AuditCondition::default()
     });
-    if !errors.is_empty() {
-        return Err(Problem::of_members(name, errors));
-    }
+    faults.none()?;
     Ok((
         AuditQuery {
             since,

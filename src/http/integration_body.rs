@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::problem::{FieldError, Problem, ProblemName};
+use super::faults::Faults;
+use super::problem::{Problem, ProblemName};
 use super::status::Status;
 use crate::domain::{
     AllowedHosts, ApiEndpoint, ClientSecret, Integration, IntegrationId, IntegrationName,
@@ -162,10 +163,7 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
     } else {
         None
     };
-    let mut reader = Reader {
-        errors: Vec::new(),
-        unknown: false,
-    };
+    let mut reader = Reader::default();
     reader.refuse_unknown(
         body,
         "",
@@ -210,7 +208,7 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
     let wiz = read_wiz(&mut reader, body, present, kept.map(|kept| &kept.wiz), allowed);
     match (name, enabled, interval, wiz) {
         (Some(name), Some(enabled), Some(update_interval), Some((wiz, client_secret)))
-            if reader.errors.is_empty() =>
+            if reader.faults.count() == 0 =>
         {
             let settings = IntegrationSettings {
                 name,
@@ -225,7 +223,7 @@ pub(super) fn read(body: &Value, purpose: Purpose<'_>, allowed: &AllowedHosts) -
                 put_right,
             })
         }
-        _ => Err(reader.problem()),
+        _ => Err(reader.faults.problem()),
     }
 }
 
@@ -328,14 +326,14 @@ fn is_secret(text: &str) -> bool {
 }
 
 /// Collects faults, so that one answer names them all.
+#[derive(Default)]
 struct Reader {
-    errors: Vec<FieldError>,
-    unknown: bool,
+    faults: Faults,
 }
 
 impl Reader {
     fn fault<T>(&mut self, pointer: &str, detail: impl Into<String>) -> Option<T> {
-        self.errors.push(FieldError::new(pointer, detail));
+        self.faults.add(pointer, detail);
         None
     }
 
@@ -344,17 +342,9 @@ impl Reader {
     }
 
     fn refuse_unknown(&mut self, object: &Map<String, Value>, at: &str, known: &[&str], ignored: &[&str]) {
-        for member in object
-            .keys()
-            .filter(|key| !known.contains(&key.as_str()) && !ignored.contains(&key.as_str()))
-        {
-            self.unknown = true;
-            let pointer = format!("{at}/{}", escaped(member));
-            self.errors.push(FieldError::new(
-                pointer,
-                format!("is not a member; known are {}", known.join(", ")),
-            ));
-        }
+        let detail = format!("is not a member; known are {}", known.join(", "));
+        self.faults
+            .refuse_unknown(object, at, &[known, ignored].concat(), &detail);
     }
 
     fn text<T>(
@@ -381,18 +371,4 @@ impl Reader {
             .map_err(|detail| self.fault::<()>(&pointer, detail))
             .ok()
     }
-
-    fn problem(self) -> Problem {
-        let name = if self.unknown {
-            ProblemName::UnknownMember
-        } else {
-            ProblemName::InvalidBody
-        };
-        Problem::of_members(name, self.errors)
-    }
-}
-
-/// A member's name as a part of a JSON pointer.
-pub(super) fn escaped(member: &str) -> String {
-    member.replace('~', "~0").replace('/', "~1")
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::integration_body::escaped;
+use super::faults::escaped;
 
 /// Why bytes are not taken.
 #[derive(Debug)]

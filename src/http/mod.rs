@@ -16,6 +16,7 @@ mod deletion;
 mod envelope;
 mod events;
 mod extract;
+mod faults;
 mod health;
 mod idempotency;
 mod integration_body;
