@@ -9,24 +9,15 @@
 set -euo pipefail
 
 program=$(realpath "${1:?usage: backup.sh PROGRAM}")
-unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
+examples=$(dirname "$(realpath "$0")")
 tools=()
 for tool in sqlite3 python3; do
     if command -v "$tool" > /dev/null; then tools+=("$tool"); fi
 done
 [[ ${#tools[@]} -gt 0 ]] || { echo "backup.sh needs sqlite3 or python3" >&2; exit 69; }
-place=$(mktemp -d)
-cd "$place"
+source "$examples/stage.sh"
 LIVE=$place/live BACKUP=$place/backup ELSEWHERE=$place/elsewhere RESTORED=$place/restored
 mkdir -m 700 "$LIVE" "$BACKUP" "$ELSEWHERE" "$RESTORED" other
-simulator='' service=''
-leave() {
-    for process in $service $simulator; do
-        kill "$process" 2> /dev/null && wait "$process" || true
-    done
-    rm -rf "$place"
-}
-trap leave EXIT
 
 fail() { printf 'NOT AS PROMISED: %s\n%s\n' "$1" "${OUT:-}" >&2; tail -n 20 "$place"/*.log >&2; exit 1; }
 wiz-context() { "$program" "$@"; }
@@ -42,22 +33,13 @@ call() {
     if [[ -n $OUT ]]; then printf '%s\n' "$OUT"; fi
 }
 has() { [[ $OUT == *"$1"* ]] || fail "$1 is missing"; }
-wait_for() {
-    for _ in $(seq 100); do
-        if grep -q "$1" "$2" 2> /dev/null; then return; fi
-        sleep 0.1
-    done
-    fail "$2 does not tell: $1"
-}
 serve() { # FOLDER LOG
     (cd "$1" && exec "$program" serve --listen 127.0.0.1:0 --wiz-requests-per-second 8 2> "$place/$2") &
     service=$!
-    wait_for 'listening address=' "$2"
-    BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' "$2")/api/v1
+    BASE=http://$(listening "$2")/api/v1
     KEY=$(cat "$1/admin-key")
 }
 ask() { OUT=$(curl -s "$BASE/$1" -H "Authorization: Bearer ${AS:-$KEY}" "${@:2}"); }
-text() { sed -n "1,\$s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "${OUT//\"$1\":/$'\n'\"$1\":}" | head -n 1; }
 run() { # to its end
     ask "integrations/context/$ID/run" -X PUT -H 'Prefer: wait=60'
     OUT=${OUT##*\"run\":}
@@ -74,18 +56,12 @@ until_status() {
 settings() { ask "integrations/context/$ID" && sed 's/,"status":.*//' <<< "$OUT"; }
 # Fusion holds the labels that follow from a made-up report of these settings.
 same_labels() {
-    curl -s "$WIZ/simulator/labels" | sed 's/},{/}\n{/g; s/^\[//; s/\]$//' |
-        sed 's/{"context":\("[^"]*"\),"ip":\("[^"]*"\),/{"ip":\2,"context":\1,/' | LC_ALL=C sort | sed '/^$/d' > held
+    fusion_holds | sed '/^$/d' > held
     "$program" simulate --header full49 "$@" --write-report - | "$program" labels - 2> summary | LC_ALL=C sort > wanted
     cmp held wanted || fail "Fusion does not hold the labels that follow from the report"
 }
 
-"$program" simulate --listen 127.0.0.1:0 --report-seconds 3 > simulator.out &
-simulator=$!
-wait_for '^# What happened' simulator.out
-eval "$(grep '^export ' simulator.out)"
-WIZ=http://$WIZ_CONTEXT_ALLOW_HOSTS
-sed -n '/^{/,/^}/p' simulator.out > body.json
+start_simulator --listen 127.0.0.1:0 --report-seconds 3
 SECRET=$(sed -n 's/.*"clientsecret": *"\([^"]*\)".*/\1/p' body.json)
 
 echo "== A service with a run behind it, a key of its own, and a run of another day's report under way"

@@ -7,38 +7,15 @@ set -euo pipefail
 
 program=$(realpath "${1:?usage: proxy.sh PROGRAM}")
 config=$(realpath "$(dirname "$0")/nginx.conf")
-unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
 for tool in nginx openssl curl; do
     command -v "$tool" > /dev/null || { echo "proxy.sh needs $tool" >&2; exit 2; }
 done
-place=$(mktemp -d)
-cd "$place"
-simulator='' service='' proxy=''
-leave() {
-    for process in $proxy $service $simulator; do
-        kill "$process" 2> /dev/null && wait "$process" || true
-    done
-    rm -rf "$place"
-}
-trap leave EXIT
+source "$(dirname "$config")/stage.sh"
 fail() { echo "NOT AS PROMISED: $1" >&2; cat service.log nginx.log >&2; exit 1; }
-wait_for() {
-    for _ in $(seq 100); do
-        if grep -q "$1" "$2" 2> /dev/null; then return; fi
-        sleep 0.1
-    done
-    fail "$2 does not tell: $1"
-}
-
-"$program" simulate --listen 127.0.0.1:0 --report-seconds 2 --findings 200 --assets 10 > simulator.out &
-simulator=$!
-wait_for '^# What happened' simulator.out
-eval "$(grep '^export ' simulator.out)"
-sed -n '/^{/,/^}/p' simulator.out > body.json
+start_simulator --listen 127.0.0.1:0 --report-seconds 2 --findings 200 --assets 10
 "$program" serve --listen 127.0.0.1:0 2> service.log &
 service=$!
-wait_for 'listening address=' service.log
-address=$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
+address=$(listening service.log)
 key=$(cat admin-key)
 
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=wiz-context.example.com \

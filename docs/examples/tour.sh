@@ -12,18 +12,7 @@ set -euo pipefail
 program=$(realpath "${1:?usage: tour.sh PROGRAM [FOLDER]}")
 examples=$(dirname "$(realpath "$0")")
 record=${2:+$(mkdir -p "$2" && realpath "$2")}
-unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
-
-place=$(mktemp -d)
-cd "$place"
-simulator='' service=''
-leave() {
-    for process in $service $simulator; do
-        kill "$process" 2> /dev/null && wait "$process" || true
-    done
-    rm -rf "$place"
-}
-trap leave EXIT
+source "$examples/stage.sh"
 
 # ---- what the tour is told with
 
@@ -62,20 +51,14 @@ problem() {
     has '"request_id":"'
 }
 
-# The first member of that name in what the last call printed: a text, or a number.
-text() { sed -n "1,\$s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "${OUT//\"$1\":/$'\n'\"$1\":}" | head -n 1; }
+# As `text`, of a number.
 number() { sed -n "s/^\"$1\":\([0-9]*\).*/\1/p" <<< "${OUT//\"$1\":/$'\n'\"$1\":}" | head -n 1; }
 
 # What the last call printed of the run that it started or changed.
 run_part() { OUT=${OUT##*\"run\":}; }
 
-# Without a word: the simulator's figure of that name, and the labels that Fusion holds, one record a line.
+# Without a word: the simulator's figure of that name.
 simulated() { curl -s "$WIZ/simulator/state" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
-fusion_holds() {
-    curl -s "$WIZ/simulator/labels" | sed 's/},{/}\n{/g; s/^\[//; s/\]$//' |
-        sed 's/{"context":\("[^"]*"\),"ip":\("[^"]*"\),/{"ip":\2,"context":\1,/' | LC_ALL=C sort
-    echo
-}
 
 # The labels that follow from a made-up report of these settings, as the command line works them out, and those of others.
 follows() {
@@ -91,14 +74,6 @@ same_labels() {
     printf '(Fusion holds %s pairs: those of the report, and those of others)\n' "$(wc -l < held)"
 }
 
-wait_for() {
-    for _ in $(seq 100); do
-        if grep -q "$1" "$2" 2> /dev/null; then return; fi
-        sleep 0.1
-    done
-    fail "$2 does not tell: $1"
-}
-
 # Asks for the status until it tells this.
 until_status() {
     for _ in $(seq 300); do
@@ -112,16 +87,10 @@ until_status() {
 # ---- the two processes
 
 title "The simulator in the place of Wiz and Fusion, and the service"
-"$program" simulate --listen "${SIMULATOR:-127.0.0.1:0}" --report-seconds 2 > simulator.out &
-simulator=$!
-wait_for '^# What happened' simulator.out
-eval "$(grep '^export ' simulator.out)"
-sed -n '/^{/,/^}/p' simulator.out > body.json
-WIZ=http://$WIZ_CONTEXT_ALLOW_HOSTS
+start_simulator --listen "${SIMULATOR:-127.0.0.1:0}" --report-seconds 2
 "$program" serve --listen "${SERVICE:-127.0.0.1:0}" --wiz-requests-per-second 8 2> service.log &
 service=$!
-wait_for 'listening address=' service.log
-BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
+BASE=http://$(listening service.log)
 KEY=$(cat admin-key)
 "$program" health --listen "${BASE#http://}"
 for file in admin-key encryption-key wiz-context.db; do

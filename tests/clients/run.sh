@@ -14,7 +14,6 @@ set -euo pipefail
 program=$(realpath "${1:?usage: run.sh PROGRAM [lint] [examples] [schemathesis] [python] [typescript]}")
 shift
 wanted=" ${*:-lint examples schemathesis python typescript} "
-unset "${!WIZ_CONTEXT_@}" "${!NETOSECRET@}"
 here=$(realpath "$(dirname "$0")")
 project=$(realpath "$here/../..")
 document=$project/openapi/openapi.json
@@ -50,16 +49,8 @@ if does examples || does schemathesis || does python; then
     export PATH=$tools/venv/bin:$PATH
 fi
 
-place=$(mktemp -d)
-simulator='' service=''
-leave() {
-    for process in $service $simulator; do
-        kill "$process" 2> /dev/null && wait "$process" || true
-    done
-    rm -rf "$place"
-}
-trap leave EXIT
-cd "$place"
+fail() { cat ./*.log >&2 || true; echo "tests/clients/run.sh: $1" >&2; exit 1; }
+source "$project/docs/examples/stage.sh"
 
 if does lint; then
     "$tools/node_modules/.bin/redocly" lint --config "$project/openapi/redocly.yaml" "$document"
@@ -71,28 +62,13 @@ if does examples; then
     python3 "$here/python/examples.py" "$document"
 fi
 
-wait_for() {
-    for _ in $(seq 200); do
-        if grep -q "$1" "$2" 2> /dev/null; then return; fi
-        sleep 0.1
-    done
-    cat "$2" >&2
-    echo "tests/clients/run.sh: $2 does not tell: $1" >&2
-    exit 1
-}
-
 # Nothing leaves this machine: the proxy that everything but the simulator would go through does not listen.
 start() {
-    "$program" simulate --listen 127.0.0.1:0 --report-seconds 1 --findings 300 --assets 20 > simulator.out &
-    simulator=$!
-    wait_for '^# What happened' simulator.out
-    eval "$(grep '^export ' simulator.out)"
-    sed -n '/^{/,/^}/p' simulator.out > body.json
+    start_simulator --listen 127.0.0.1:0 --report-seconds 1 --findings 300 --assets 20
     HTTPS_PROXY=http://127.0.0.1:9 "$program" serve --listen 127.0.0.1:0 --wiz-requests-per-second 10 \
         --api-requests-per-second off 2> service.log &
     service=$!
-    wait_for 'listening address=' service.log
-    BASE=http://$(sed -n 's/.* listening address=\([^ ]*\) .*/\1/p' service.log)
+    BASE=http://$(listening service.log)
     KEY=$(cat admin-key)
 }
 
